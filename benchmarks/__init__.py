@@ -1,0 +1,1 @@
+"""Benchmarks: what a run of the engine costs, beside what people would write without it."""

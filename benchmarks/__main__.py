@@ -1,0 +1,23 @@
+"""Turns `python -m benchmarks [NAME [OPTION...]]` into a run of one benchmark, or of all."""
+
+import sys
+
+import benchmarks.startup.run
+import benchmarks.w1.run
+
+BENCHMARKS = {"w1": benchmarks.w1.run.main, "startup": benchmarks.startup.run.main}
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status: 0 done, 1 a contender failed or has other results, 2 a usage mistake."""
+    if not arguments:
+        return max(run([]) for run in BENCHMARKS.values())
+    name, *options = arguments
+    if name not in BENCHMARKS:
+        print(f"no benchmark '{name}'; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    return BENCHMARKS[name](options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,147 @@
+"""Turns a command into what it cost: CPU seconds of its whole process tree, and wall seconds.
+
+A Spark job is a tree: Python, its JVM, the JVM's Python daemon, the daemon's workers. Python ends
+without waiting for its JVM, which would take the JVM's CPU time out of every account. So this
+process becomes a *subreaper*: whoever loses its parent becomes its child, and is waited for. What
+the kernel then has under `RUSAGE_CHILDREN` is the tree's user and system time, complete and without
+sampling. Linux only.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_LOG_LINES = 30
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took, in seconds.
+
+    `cpu` is user and system time of the whole tree; `wall` ends with the command's own process;
+    `first` is the time to the first awaited line on stdout, None where no line was awaited.
+    """
+
+    cpu: float
+    wall: float
+    first: float | None = None
+
+
+class RunFailedError(Exception):
+    """A contender failed, took too long, or has other results than it should."""
+
+
+def measure(
+    command: Sequence[str | Path],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    awaited: Callable[[str], bool] | None = None,
+    limit: float = 3600.0,
+) -> Cost:
+    """Runs a command to its end, and the end of everything that it started.
+
+    Args:
+        command: the program and its arguments.
+        log: the file that takes stdout and stderr.
+        environment: variables added to this process's own.
+        awaited: tells whether a line of stdout is the one whose time is to be taken.
+        limit: seconds after which the whole tree is killed.
+
+    Raises:
+        RunFailedError: the exit status is not 0, the limit has passed, or no awaited line came.
+    """
+    _become_subreaper()
+    before = _cpu_of_children()
+    start = time.perf_counter()
+    log.write_text("")
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            env={**os.environ, **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    first: list[float] = []
+
+    def follow() -> None:
+        assert process.stdout is not None
+        with log.open("a") as copy:
+            for line in process.stdout:
+                if awaited is not None and not first and awaited(line):
+                    first.append(time.perf_counter() - start)
+                copy.write(line)
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    try:
+        status = process.wait(limit)
+        wall = time.perf_counter() - start
+        _wait_for_orphans(deadline=start + limit)
+    except (subprocess.TimeoutExpired, TimeoutError):
+        raise RunFailedError(f"{command}: not done after {limit:.0f} s; see {log}") from None
+    finally:
+        _kill_children()
+        follower.join()
+    if status != 0:
+        tail = "".join(log.read_text().splitlines(keepends=True)[-_LOG_LINES:])
+        raise RunFailedError(f"{command}: exit status {status}; the end of {log}:\n{tail}")
+    if awaited is not None and not first:
+        raise RunFailedError(f"{command}: the awaited line never came; see {log}")
+    return Cost(_cpu_of_children() - before, wall, first[0] if first else None)
+
+
+def _become_subreaper() -> None:
+    if not sys.platform.startswith("linux"):
+        raise RunFailedError("the CPU time of a whole process tree can be measured on Linux only")
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise RunFailedError(f"prctl: {os.strerror(ctypes.get_errno())}")
+
+
+def _cpu_of_children() -> float:
+    """User and system seconds of all descendants that have been waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _wait_for_orphans(deadline: float) -> None:
+    """Waits until this process has no child left.
+
+    Raises:
+        TimeoutError: the deadline, a time of `perf_counter`, has passed.
+    """
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            if time.perf_counter() > deadline:
+                raise TimeoutError
+            time.sleep(0.05)
+
+
+def _kill_children() -> None:
+    """Kills what is left, by generations: a killed process leaves its children to this one."""
+    while children := _children():
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    tasks = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]

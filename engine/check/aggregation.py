@@ -1,0 +1,262 @@
+"""The aggregations of a config become typed ones: keys, conditions, windows and measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from engine import plan
+from engine.check.expression import ExpressionCheck, Say, Scope
+from engine.check.structure import RESERVED
+from engine.check.transformation import teller, words
+from engine.config.durations import milliseconds
+from engine.config.load import Document
+from engine.dsl import KeyRule, NamedRule, parse_aggregation_rule, parse_expression
+from engine.dsl.lexer import RuleError
+from engine.dsl.tree import Apply, Name, Tree, walk
+from engine.source import Problem, Problems, Span
+from engine.types import Type
+
+PATH = ("processing", "aggregations")
+Path = tuple[str | int, ...]
+
+
+@dataclass
+class Aggregations:
+    """The checked aggregations; ``names`` also has those with problems, for the outputs' check."""
+
+    found: list[plan.Aggregation] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
+    measures: dict[str, set[str]] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    not_yet: list[Problem] = field(default_factory=list)
+
+
+def check_aggregations(
+    document: Document, scope: Scope, batch_ms: int, problems: Problems
+) -> Aggregations:
+    """Types every aggregation in the fields that the transformation leaves."""
+    result = Aggregations()
+    for path in _paths(document):
+        name = _name(document, path, result, problems)
+        _Check(document, path, scope, batch_ms, result, problems).aggregation(name)
+    return result
+
+
+def _paths(document: Document) -> list[Path]:
+    node = document.root.at(PATH)
+    if node is None or not isinstance(node.value, dict | list):
+        return []
+    if isinstance(node.value, dict):
+        return [PATH]
+    return [(*PATH, index) for index in range(len(node.value))]
+
+
+def _name(document: Document, path: Path, result: Aggregations, problems: Problems) -> str | None:
+    """The aggregation's name, taken note of; None where it has a problem."""
+    if document.root.at((*path, "name")) is None:
+        name: str | None = plan.AGGREGATED
+        if name in result.names:
+            message = "two aggregations have no name"
+            problems.add(document.problem(message, path, "give each its 'name'"))
+            name = None
+    else:
+        node = document.good(*path, "name")
+        name = node.value if node is not None else None
+        wrong = _name_problem(name, result) if name is not None else None
+        if wrong is not None:
+            problems.add(document.problem(wrong[0], (*path, "name"), wrong[1]))
+            name = None
+    result.names.append(name)
+    return name
+
+
+def _name_problem(name: str, result: Aggregations) -> tuple[str, str] | None:
+    if name in plan.STREAMS:
+        return f"the name '{name}' is the engine's own", "choose another name"
+    if name in result.names:
+        return f"two aggregations are called '{name}'", "choose another name"
+    if name.startswith("_") or not name.isprintable() or name != name.strip():
+        return f"'{name}' is no name for an aggregation", "it is a stream's and a table's name"
+    return None
+
+
+class _Check:
+    """The check of one aggregation."""
+
+    def __init__(
+        self,
+        document: Document,
+        path: Path,
+        scope: Scope,
+        batch_ms: int,
+        result: Aggregations,
+        problems: Problems,
+    ) -> None:
+        self.document = document
+        self.path = path
+        self.scope = scope
+        self.batch_ms = batch_ms
+        self.result = result
+        self.problems = problems
+        self.keys: list[plan.Reference] | None = None
+        self.measures: dict[str, plan.Measure | None] = {}
+        self.failed = False
+
+    def aggregation(self, name: str | None) -> None:
+        where = self.where()
+        window = self.window()
+        self.rules()
+        self.operation_type()
+        if name is not None:
+            self.result.measures[name] = set(self.measures)
+        if name is None or self.failed or window is None:
+            return
+        measures = tuple(each for each in self.measures.values() if each is not None)
+        keys = tuple(self.keys or ())
+        self.result.found.append(plan.Aggregation(name, window, keys, measures, where))
+
+    def where(self) -> plan.Expression | None:
+        path = (*self.path, "where")
+        node = self.document.good(*path)
+        if node is None or node.value is None:
+            self.failed |= node is None and self.document.has(*path)
+            return None
+        say = teller(self.document, path, self.problems)
+        try:
+            tree = parse_expression(node.value)
+        except RuleError as error:
+            say(error.message, error.span, error.hint)
+            self.result.used |= words(node.value)
+            self.failed = True
+            return None
+        self.use(tree)
+        typed = ExpressionCheck(self.scope, say).expression(tree)
+        if typed is not None and typed.type is Type.TIMESTAMP:
+            say("a condition cannot be a timestamp", tree.span, "compare it with another one")
+            typed = None
+        self.failed |= typed is None
+        return typed
+
+    def window(self) -> plan.Tumbling | None:
+        path = (*self.path, "window")
+        if not self.document.has(*path):
+            return plan.Tumbling(self.batch_ms)
+        node = self.document.good(*path)
+        if node is None:
+            return None
+        if node.value is None:
+            return plan.Tumbling(self.batch_ms)
+        if isinstance(node.value, dict):
+            message = "hopping, session and calendar windows do not run yet"
+            self.result.not_yet.append(self.document.problem(message, path))
+            return None
+        size = milliseconds(node.value)
+        if size <= 0:
+            self.problems.add(self.document.problem("a window cannot be empty", path))
+            return None
+        return plan.Tumbling(size)
+
+    def operation_type(self) -> None:
+        path = (*self.path, "operation_type")
+        node = self.document.good(*path)
+        if node is None or node.value is None or self.failed:
+            return
+        if node.value == "reduce" and self.keys:
+            hint = "reduceByKey aggregates by key"
+            self.problems.add(self.document.problem("'reduce' has no key", path, hint))
+        if node.value == "reduceByKey" and not self.keys:
+            hint = "add the rule 'key: field'"
+            self.problems.add(self.document.problem("'reduceByKey' needs a key", path, hint))
+
+    def rules(self) -> None:
+        rules = self.document.root.at((*self.path, "rule"))
+        count = len(rules.value) if rules is not None and isinstance(rules.value, list) else 0
+        self.failed |= count == 0
+        parsed = [self.parsed(index) for index in range(count)]
+        for index, rule in enumerate(parsed):
+            if isinstance(rule, KeyRule):
+                self.key(rule, self.teller(index))
+        for index, rule in enumerate(parsed):
+            if isinstance(rule, NamedRule):
+                self.measure(rule, index)
+        if count and not any(isinstance(rule, NamedRule) for rule in parsed) and not self.failed:
+            hint = "such as max(temperature), or n: count()"
+            message = "the aggregation has no measure"
+            self.problems.add(self.document.problem(message, (*self.path, "rule"), hint))
+            self.failed = True
+
+    def teller(self, index: int) -> Say:
+        return teller(self.document, (*self.path, "rule", index), self.problems)
+
+    def parsed(self, index: int) -> NamedRule | KeyRule | None:
+        node = self.document.good(*self.path, "rule", index)
+        if node is None:
+            self.failed = True
+            return None
+        try:
+            return parse_aggregation_rule(node.value)
+        except RuleError as error:
+            self.teller(index)(error.message, error.span, error.hint)
+            self.result.used |= words(node.value)
+            self.failed = True
+            return None
+
+    def use(self, tree: Tree) -> None:
+        self.result.used |= {node.name for node in walk(tree) if isinstance(node, Name)}
+
+    def key(self, rule: KeyRule, say: Say) -> None:
+        if self.keys is not None:
+            span = rule.names[0].span
+            say("the aggregation has two keys", span, "several fields: key: (a, b)")
+            self.failed = True
+            return
+        self.keys = []
+        for name in rule.names:
+            self.result.used.add(name.name)
+            typed = ExpressionCheck(self.scope, say).name(name)
+            if typed is not None and typed in self.keys:
+                say(f"'{name.name}' is in the key twice", name.span, "")
+                typed = None
+            if typed is None:
+                self.failed = True
+            else:
+                self.keys.append(typed)
+
+    def measure(self, rule: NamedRule, index: int) -> None:
+        say = self.teller(index)
+        self.use(rule.tree)
+        name, span = self.measure_name(rule)
+        if name is None:
+            say("the measure needs a name", rule.tree.span, "write 'name: expression'")
+        elif (wrong := self.name_problem(name)) is not None:
+            say(wrong[0], span, wrong[1])
+            name = None
+        keys = frozenset(key.name for key in self.keys or ())
+        scope = replace(self.scope, keys=keys)
+        typed = ExpressionCheck(scope, say, aggregating=True).expression(rule.tree)
+        if typed is not None and not any(isinstance(n, plan.Aggregate) for n in plan.walk(typed)):
+            say("the measure aggregates nothing", rule.tree.span, "such as max(field)")
+            typed = None
+        self.failed |= typed is None or name is None
+        if name is not None:
+            node = self.document.root.at((*self.path, "rule", index))
+            text = node.value if node is not None else ""
+            self.measures[name] = plan.Measure(name, typed, text) if typed is not None else None
+
+    def measure_name(self, rule: NamedRule) -> tuple[str | None, Span]:
+        """The measure's own name, or the field's of an aggregate such as ``max(field)``."""
+        if rule.name is not None:
+            return rule.name, rule.name_span
+        tree = rule.tree
+        if isinstance(tree, Apply) and tree.arguments and isinstance(tree.arguments[0], Name):
+            return tree.arguments[0].name, tree.arguments[0].span
+        return None, tree.span
+
+    def name_problem(self, name: str) -> tuple[str, str] | None:
+        if name in self.measures:
+            return f"two measures are called '{name}'", "give one a name: 'other: max(field)'"
+        if any(key.name == name for key in self.keys or ()):
+            return f"the measure '{name}' is called like a key", "give it a name of its own"
+        if name in RESERVED or name.startswith("_"):
+            return f"the name '{name}' is the engine's own", "choose another name"
+        return None

@@ -1,0 +1,125 @@
+"""The outputs of a config become targets with the streams that each one takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine import plan
+from engine.catalog import Catalog
+from engine.check.aggregation import Aggregations
+from engine.config.build import build
+from engine.config.load import Document
+from engine.source import Problem, Problems, nearest
+
+Path = tuple[str | int, ...]
+
+
+def output_paths(document: Document) -> list[Path]:
+    """Where the outputs stand: ``outputs``, or the older ``output``."""
+    if (node := document.root.at(("outputs",))) is not None and isinstance(node.value, list):
+        return [("outputs", index) for index in range(len(node.value))]
+    return [("output",)] if document.has("output") else []
+
+
+def check_outputs(
+    document: Document,
+    catalog: Catalog,
+    aggregations: Aggregations,
+    problems: Problems,
+    not_yet: list[Problem],
+) -> list[plan.Output]:
+    """Builds every output; tells unknown streams, wrong options, and what does not run yet."""
+    found = []
+    for path in output_paths(document):
+        streams = _streams(document, path, aggregations, problems, not_yet)
+        target = _target(document, path, catalog, problems, not_yet)
+        if target is not None and streams is not None:
+            main = document.good(*path, "main")
+            name = _name(target.METHOD, found)
+            is_main = bool(main.value) if main is not None else False
+            found.append(plan.Output(name, target.METHOD, target, tuple(streams), is_main))
+    if document.has("outputs") and document.has("output"):
+        hint = "move it into the list 'outputs'"
+        problems.add(document.problem("the config has 'outputs' and 'output'", ("output",), hint))
+    return found
+
+
+def _name(method: str, before: Sequence[plan.Output]) -> str:
+    """``sqlite``; a second one is ``sqlite 2``."""
+    count = sum(1 for each in before if each.method == method)
+    return method if count == 0 else f"{method} {count + 1}"
+
+
+def _target(
+    document: Document, path: Path, catalog: Catalog, problems: Problems, not_yet: list[Problem]
+) -> Any:
+    method = document.good(*path, "method")
+    if method is None:
+        return None
+    section = catalog.outputs[method.value]
+    if not section.RUNS:
+        message = f"the output '{method.value}' does not run yet"
+        not_yet.append(document.problem(message, (*path, "method")))
+    if document.has(*path, "options") and document.good(*path, "options") is None:
+        return None
+    return instance(section, document, path, problems)
+
+
+def instance(section: Any, document: Document, path: Path, problems: Problems) -> Any:
+    """A method's options built from ``path/options``, its own check told there; None on problems."""
+    node = document.root.at((*path, "options"))
+    target = build(section, node.plain() if node is not None else {}, document.beside)
+    told: list[bool] = []
+
+    def say(name: str, message: str, hint: str) -> None:
+        place = (*path, "options", *name.split("/")) if name else (*path, "options")
+        while not document.has(*place):
+            place = place[:-1]
+        problems.add(document.problem(message, place, hint))
+        told.append(True)
+
+    target.check(say)
+    return None if told else target
+
+
+def _streams(
+    document: Document,
+    path: Path,
+    aggregations: Aggregations,
+    problems: Problems,
+    not_yet: list[Problem],
+) -> list[str] | None:
+    named = [name for name in aggregations.names if name is not None]
+    if not document.has(*path, "streams"):
+        if not aggregations.names and not document.has("processing", "aggregations"):
+            hint = "write \"streams\": [\"raw\"]"
+            message = "the output takes the aggregations, and there are none"
+            problems.add(document.problem(message, path, hint))
+        return named
+    node = document.good(*path, "streams")
+    if node is None:
+        return None
+    taken: list[str] = []
+    for index, each in enumerate(node.value):
+        at = (*path, "streams", index)
+        known = {*named, *plan.STREAMS}
+        if each.value not in known:
+            if None not in aggregations.names:
+                hint = nearest(each.value, known) or f"known: {', '.join(sorted(known))}"
+                problems.add(document.problem(f"unknown stream '{each.value}'", at, hint))
+            continue
+        if each.value == plan.ALERTS:
+            not_yet.append(document.problem("alerts do not run yet", at))
+        taken += named if each.value == plan.AGGREGATED else [each.value]
+    return list(dict.fromkeys(taken))
+
+
+def takes_raw(document: Document) -> bool:
+    """Whether an output takes ``raw``, as far as can be seen: then every rule is used."""
+    for path in output_paths(document):
+        node = document.root.at((*path, "streams"))
+        if node is not None and isinstance(node.value, list):
+            if any(each.value in (plan.RAW, plan.LATE) for each in node.value):
+                return True
+    return False

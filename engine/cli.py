@@ -1,0 +1,150 @@
+"""The command ``ts-engine``: words of a command line become calls, and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from engine import __version__
+
+DONE, FAILED, MISTAKE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Returns:
+        0 done; 1 the run failed, or its ledger does not close; 2 the user's mistake.
+    """
+    asked = _parser().parse_args(arguments)
+    try:
+        status: int = asked.command(asked)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads any more (`| head`). What Python would flush at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return FAILED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ts-engine",
+        description="Runs a JSON config as a Spark Structured Streaming job.",
+    )
+    parser.add_argument("--version", action="version", version=f"ts-engine {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    validate = commands.add_parser("validate", help="check configs, without a JVM")
+    validate.add_argument("configs", nargs="+", metavar="CONFIG")
+    validate.add_argument("--format", choices=("text", "json"), default="text")
+    validate.set_defaults(command=_validate)
+
+    explain = commands.add_parser("explain", help="show the typed plan of a config")
+    explain.add_argument("config", metavar="CONFIG")
+    explain.set_defaults(command=_explain)
+
+    run = commands.add_parser("run", help="run a config")
+    run.add_argument("config", metavar="CONFIG")
+    how = run.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="take what is there, then stop")
+    how.add_argument("--batch", action="store_true", help="the same plan over a static input")
+    run.add_argument("--checkpoint", metavar="DIR", help="where the run's state is kept")
+    run.add_argument("--master", metavar="URL", help="Spark's master; all local cores by default")
+    run.add_argument("--report", metavar="FILE", help="write the balance as JSON")
+    run.set_defaults(command=_run)
+
+    schema = commands.add_parser("schema", help="the JSON Schema of a config")
+    schema.set_defaults(command=_schema)
+
+    operations = commands.add_parser("operations", help="the reference of the DSL")
+    operations.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    operations.add_argument(
+        "--module", action="append", default=[], help="with the operations of this module"
+    )
+    operations.set_defaults(command=_operations)
+    return parser
+
+
+def _validate(asked: argparse.Namespace) -> int:
+    from engine.check import check
+
+    found = [check(path) for path in asked.configs]
+    problems = [problem for each in found for problem in each.problems]
+    if asked.format == "json":
+        print(json.dumps([each.as_json() for each in problems], indent=2, ensure_ascii=False))
+        return MISTAKE if problems else DONE
+    for problem in problems:
+        print(problem.text(), file=sys.stderr)
+    for each in found:
+        if not each.problems:
+            print(f"{each.path}: ok")
+            for remark in each.not_yet:
+                print(f"note: {remark.text()}", file=sys.stderr)
+    return MISTAKE if problems else DONE
+
+
+def _explain(asked: argparse.Namespace) -> int:
+    from engine.check import check
+    from engine.explain import explained
+
+    found = check(asked.config)
+    for problem in (*found.problems, *found.not_yet):
+        print(problem.text(), file=sys.stderr)
+    if found.query is None:
+        return MISTAKE
+    print(explained(found.query))
+    return DONE
+
+
+def _run(asked: argparse.Namespace) -> int:
+    from engine.check import check
+
+    found = check(asked.config)
+    for problem in (*found.problems, *found.not_yet):
+        print(problem.text(), file=sys.stderr)
+    if found.query is None:
+        return MISTAKE
+    mode = "once" if asked.once else "batch" if asked.batch else "stream"
+    source = found.query.input.source
+    if mode != "stream" and not source.has_end:
+        what = f"the input '{found.query.input.method}' has no end"
+        print(f"{asked.config}: {what}, so --{mode} would never stop", file=sys.stderr)
+        return MISTAKE
+    from engine.runtime.run import Run, run
+
+    return run(
+        Run(
+            found.query,
+            mode,
+            found.folder,
+            checkpoint=asked.checkpoint,
+            master=asked.master,
+            report=asked.report,
+            jars=found.jars,
+        )
+    )
+
+
+def _schema(asked: argparse.Namespace) -> int:
+    from engine.catalog import Catalog
+    from engine.config.schema import schema
+
+    print(json.dumps(schema(Catalog.builtin()), indent=2, ensure_ascii=False))
+    return DONE
+
+
+def _operations(asked: argparse.Namespace) -> int:
+    from engine.reference import operations
+
+    text, unknown = operations(asked.names, asked.module)
+    print(text, end="")
+    for told in unknown:
+        print(told, file=sys.stderr)
+    return MISTAKE if unknown else DONE

@@ -1,0 +1,204 @@
+"""The sections of a config as dataclasses: schema, check and reference are made from these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.declare import option
+from engine.types import FIELD_TYPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataField:
+    """One field of the data structure."""
+
+    index: int | None = option("csv: the column, from 0", None, minimum=0, maximum=9999)
+    type: str = option("the field's type", choices=tuple(FIELD_TYPES))
+    path: str | None = option(
+        "json: where the member is; its own name when absent", None, nonempty=True, example="a.b"
+    )
+    format: str | None = option(
+        "how a timestamp is written, in Spark's pattern letters; ISO 8601 when absent",
+        None,
+        nonempty=True,
+        example="dd.MM.yyyy HH:mm:ss",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSection:
+    """Where records come from, and what fields they have."""
+
+    input_type: str = option("how records arrive", extra={"methods": "inputs"})
+    data_structure: str | dict[str, DataField] = option(
+        "the records' fields: a path relative to the config, or the object itself",
+        example={"sensor_id": {"index": 0, "type": "LongType"}},
+        nonempty=True,
+    )
+    options: dict[str, Any] = option("the options of this input_type", {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSection:
+    """One output and the streams that it takes."""
+
+    method: str = option("where rows are written", extra={"methods": "outputs"})
+    options: dict[str, Any] = option("the options of this method", {})
+    streams: tuple[str, ...] = option(
+        "what it takes: names of aggregations, 'aggregated' (all of them), 'raw', 'late', "
+        "'malformed', 'alerts'",
+        ("aggregated",),
+        nonempty=True,
+    )
+    main: bool = option("this output answers the analysis' questions about the past", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSection:
+    """Windows other than tumbling ones of a fixed size."""
+
+    size: str | None = option("how long a window is", None, format="duration")
+    slide: str | None = option("hopping: how far windows are apart", None, format="duration")
+    gap: str | None = option("session: the silence that ends a window", None, format="duration")
+    time_zone: str | None = option("the zone whose days, weeks and months are meant", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AggregationSection:
+    """How rows are aggregated in windows."""
+
+    name: str | None = option(
+        "the name of its stream; 'aggregated' for a single one without a name", None, nonempty=True
+    )
+    operation_type: Literal["reduce", "reduceByKey"] | None = option(
+        "with a key or without; by default as its rules say", None
+    )
+    where: str | None = option(
+        "a condition; other rows are filtered", None, format="rule", example="speed > 0"
+    )
+    window: str | WindowSection | None = option(
+        "the windows' size; batchDuration when absent", None, format="window", example="1 day"
+    )
+    rule: tuple[str, ...] = option(
+        "the key, and the measures",
+        nonempty=True,
+        format="rule",
+        example=["key: sensor_id", "max(temperature)", "spread: max(v) - min(v)"],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeduplicateSection:
+    """Rows that repeat an earlier one are dropped, and counted."""
+
+    by: tuple[str, ...] = option("the fields that are equal in duplicates", nonempty=True)
+    within: str = option("how far apart in event time duplicates may be", format="duration")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessingSection:
+    """What is computed."""
+
+    event_time: str | None = option(
+        "the field that says when a row happened: a timestamp, or epoch seconds; "
+        "the record's own time or its arrival when absent",
+        None,
+        nonempty=True,
+    )
+    time_zone: str = option("the zone of times without one, and of hours and days", "UTC")
+    allowed_lateness: str = option(
+        "how long after a window's end its rows still count", "0 seconds", format="duration"
+    )
+    max_future: str | None = option(
+        "a row dated further ahead of its arrival is malformed; null for no limit",
+        "1 day",
+        format="duration",
+    )
+    deduplicate: DeduplicateSection | None = option("drops repeated rows", None)
+    transformation: tuple[str, ...] = option(
+        "rules that compute fields, in order",
+        (),
+        format="rule",
+        example=["celsius: (fahrenheit - 32) / 1.8"],
+    )
+    aggregations: AggregationSection | tuple[AggregationSection, ...] = option(
+        "one aggregation, or a list of them", ()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseSection:
+    """A table for lookup()."""
+
+    path: str = option("a csv, json or mmdb file, relative to the config", nonempty=True)
+    key: str | None = option("csv and json: the column that lookup() compares", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertSection:
+    """Where alerts go."""
+
+    method: Literal["stdout", "kafka", "webhook"] = option("how alerts are sent")
+    options: dict[str, Any] = option("server, port, topic, or url", {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoricalSection:
+    """The store that answers what a value was some windows ago."""
+
+    method: Literal["influx"] = option("the kind of the store")
+    influx_options: dict[str, Any] = option("as an influx output's")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisRuleSection:
+    """One rule of the analysis."""
+
+    module: str = option("a built-in analysis, or a class of yours", nonempty=True)
+    name: str = option("its name in alerts", nonempty=True)
+    options: dict[str, Any] = option("given to the class", {}, aliases=("option",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisSection:
+    """What is alarming."""
+
+    historical: str | HistoricalSection | None = option(
+        "the name of the output that answers, or a store; the main output when absent", None
+    )
+    alert: AlertSection | None = option("where alerts go", None)
+    accuracy: float = option("seconds by which a historical value may be off", 3, minimum=0)
+    rule: tuple[AnalysisRuleSection, ...] = option("the rules", (), nonempty=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSection:
+    """Settings of the engine itself; nobody needs them at first."""
+
+    spark: dict[str, str | float | bool] = option(
+        "settings of the Spark session",
+        {},
+        example={"spark.driver.memory": "4g"},
+    )
+    jars: str | None = option(
+        "a folder of jars to take before any are fetched, relative to the config", None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigFile:
+    """A whole config."""
+
+    schema: str | None = option("for editors: the path of schema.json", None, name="$schema")
+    name: str | None = option("the job's name; the file's when absent", None, nonempty=True)
+    modules: tuple[str, ...] = option("Python modules that declare operations", ())
+    input: InputSection = option("where records come from")
+    outputs: tuple[OutputSection, ...] | None = option(
+        "where rows are written", None, nonempty=True
+    )
+    output: OutputSection | None = option("the older spelling of outputs with one entry", None)
+    processing: ProcessingSection = option("what is computed")
+    databases: dict[str, DatabaseSection] = option("tables for lookup(), by name", {})
+    analysis: AnalysisSection | None = option("what is alarming", None)
+    engine: EngineSection | None = option("settings of the engine itself", None)

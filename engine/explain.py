@@ -1,0 +1,159 @@
+"""A plan becomes a text for people: every field with its type, every window with its state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from engine import plan
+from engine.config.durations import readable
+from engine.dsl.parser import INFIX
+from engine.fusion import units
+from engine.plan import stream_columns
+from engine.types import Type
+
+_SYMBOLS = {name: (symbol, power) for symbol, (power, name) in INFIX.items()}
+_CALL = 9
+
+
+def explained(query: plan.Query) -> str:
+    """The plan, section by section."""
+    sections = [
+        (f"config {query.name}", _input(query)),
+        ("fields", _fields(query)),
+        ("rules", _rules(query)),
+        ("time", _time(query)),
+        *((f"aggregation {each.name}", _aggregation(each)) for each in query.aggregations),
+        ("state", _state(query)),
+        ("outputs", _outputs(query)),
+    ]
+    shown = [(title, list(lines)) for title, lines in sections]
+    return "\n\n".join("\n  ".join([title, *lines]) for title, lines in shown if lines)
+
+
+def _input(query: plan.Query) -> Iterator[str]:
+    source = query.input
+    told = [f"{name} {value}" for name, value in source.source.described().items()]
+    text = source.format if source.format == "json" else f"csv, separated by {source.sep!r}"
+    yield f"input    {', '.join([source.method, *told])}"
+    yield f"records  {text}"
+    yield f"batches  every {readable(query.batch_ms)}"
+    if query.modules:
+        yield f"modules  {', '.join(query.modules)}"
+
+
+def _fields(query: plan.Query) -> list[str]:
+    rows = []
+    for field in query.input.fields:
+        place = f"column {field.index}" if field.index is not None else ".".join(field.path)
+        rows.append((field.name, str(field.type), place))
+    return _table(rows)
+
+
+def _rules(query: plan.Query) -> list[str]:
+    return _table((each.name, str(each.type), text(each.expression)) for each in query.rules)
+
+
+def _time(query: plan.Query) -> Iterator[str]:
+    if query.event_time is not None:
+        unit = "" if query.event_time.type is Type.TIMESTAMP else ", seconds since 1970"
+        yield f"event time        {query.event_time.name}{unit}"
+    else:
+        kind = "the record's own" if query.input.source.has_time else "arrival"
+        yield f"event time        {kind}"
+    yield f"time zone         {query.time_zone}"
+    if query.aggregations:
+        behind = readable(query.allowed_lateness_ms)
+        yield f"watermark         {behind} behind the latest event time"
+    if query.max_future_ms is not None:
+        yield f"malformed beyond  {readable(query.max_future_ms)} in the future"
+
+
+def _aggregation(aggregation: plan.Aggregation) -> Iterator[str]:
+    yield f"window    tumbling, {readable(aggregation.window.size_ms)}"
+    if aggregation.where is not None:
+        yield f"where     {text(aggregation.where)}"
+    keys = [f"{key.name} ({key.type})" for key in aggregation.keys]
+    yield f"key       {', '.join(keys) or 'none: one row a window'}"
+    measures = _table((m.name, str(m.type), text(m.expression)) for m in aggregation.measures)
+    for index, line in enumerate(measures):
+        yield f"{'measures' if index == 0 else '        '}  {line}"
+
+
+def _state(query: plan.Query) -> Iterator[str]:
+    if not query.aggregations:
+        return
+    fused = units(query.aggregations)
+    if len(fused) == 1:
+        yield "one stateful operator, one group a window and key"
+    else:
+        yield f"one stateful operator; a row enters it once for each of {len(fused)} groupings"
+    for unit in fused:
+        names = ", ".join(member.name for member in unit.members)
+        keys = ", ".join(key.name for key in unit.keys)
+        yield f"grouping  {names}: {readable(unit.window.size_ms)} by ({keys})"
+        for aggregate in unit.aggregates:
+            yield f"  keeps   {text(aggregate)}"
+
+
+def _outputs(query: plan.Query) -> list[str]:
+    lines = []
+    for output in query.outputs:
+        told = [f"{name} {value}" for name, value in output.target.described().items()]
+        main = ["main"] if output.main else []
+        lines.append(", ".join([output.name, *told, *main]))
+        for stream in output.streams:
+            columns = ", ".join(f"{c.name} {c.type}" for c in stream_columns(query, stream))
+            lines.append(f"  takes {stream}: {columns}")
+    return lines
+
+
+def _table(rows: Iterable[Sequence[str]]) -> list[str]:
+    cells = [tuple(row) for row in rows]
+    if not cells:
+        return []
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]) - 1)]
+    return [
+        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]])
+        for row in cells
+    ]
+
+
+def text(expression: plan.Expression) -> str:
+    """An expression as a user would write it: operators where there are, few parentheses."""
+    done: dict[int, tuple[str, int]] = {}
+    waiting = [(expression, False)]
+    while waiting:  # chains are long: no recursion
+        node, ready = waiting.pop()
+        if isinstance(node, plan.Literal):
+            done[id(node)] = (_literal(node.value), _CALL)
+        elif isinstance(node, plan.Reference):
+            done[id(node)] = (node.name, _CALL)
+        elif not ready:
+            waiting.append((node, True))
+            waiting.extend((each, False) for each in node.arguments)
+        else:
+            done[id(node)] = _applied(node, [done[id(each)] for each in node.arguments])
+    return done[id(expression)][0]
+
+
+def _applied(
+    node: plan.Call | plan.Aggregate, arguments: list[tuple[str, int]]
+) -> tuple[str, int]:
+    name = node.operation.name if isinstance(node, plan.Call) else node.aggregation.name
+    if isinstance(node, plan.Call) and len(arguments) == 2 and name in _SYMBOLS:
+        symbol, power = _SYMBOLS[name]
+        (left, left_power), (right, right_power) = arguments
+        compares = power == INFIX["<"][0]
+        left = f"({left})" if left_power < power or (compares and left_power == power) else left
+        right = f"({right})" if right_power <= power else right
+        return f"{left} {symbol} {right}", power
+    return f"{name}({', '.join(each for each, _ in arguments)})", _CALL
+
+
+def _literal(value: bool | int | float | str | None) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return "'" + escaped.replace("\n", "\\n").replace("\t", "\\t") + "'"
+    return repr(value)

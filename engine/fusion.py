@@ -1,0 +1,110 @@
+"""The aggregations of a query become one grouping: its units, their keys, and shared slots.
+
+Aggregations with the same window, keys and condition are one *unit*: their measures stand side by
+side in one group. Several units share one stateful operator: each row is exploded into a row for
+each unit that takes it, and the unit is a part of the group's key. The aggregates of different units
+share *slots*: ``max`` of a double in one unit and in another are one column of the state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from engine import plan
+from engine.types import Type
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One aggregate of the grouping: which aggregation of which types; ``nth`` of its kind."""
+
+    aggregate: str
+    types: tuple[Type, ...]
+    nth: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Aggregations of one window, one key and one condition.
+
+    ``id`` comes from what the unit is, not from its place, so that the state of other units stays
+    right when the config changes.
+    """
+
+    window: plan.Tumbling
+    keys: tuple[plan.Reference, ...]
+    where: plan.Expression | None
+    members: tuple[plan.Aggregation, ...]
+
+    @cached_property
+    def id(self) -> int:
+        told = f"{self.window} {self.keys} {text(self.where) if self.where else ''}"
+        return int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big", signed=True)
+
+    @cached_property
+    def aggregates(self) -> tuple[plan.Aggregate, ...]:
+        """What is aggregated, each once, in an order that does not depend on the config's."""
+        found = {
+            node
+            for member in self.members
+            for measure in member.measures
+            for node in plan.walk(measure.expression)
+            if isinstance(node, plan.Aggregate)
+        }
+        return tuple(sorted(found, key=text))
+
+
+def units(aggregations: Iterable[plan.Aggregation]) -> tuple[Unit, ...]:
+    """The units, in an order that does not depend on the config's."""
+    groups: dict[str, list[plan.Aggregation]] = {}
+    for each in aggregations:
+        keys = tuple(sorted(each.keys, key=lambda key: key.name))
+        condition = text(each.where) if each.where is not None else ""
+        groups.setdefault(f"{each.window} {keys} {condition}", []).append(each)
+    found = []
+    for members in groups.values():
+        first = members[0]
+        keys = tuple(sorted(first.keys, key=lambda key: key.name))
+        found.append(Unit(first.window, keys, first.where, tuple(members)))
+    return tuple(sorted(found, key=lambda unit: unit.id))
+
+
+def slots(unit: Unit) -> dict[plan.Aggregate, Slot]:
+    """A unit's aggregates with the slot of each."""
+    counts: dict[tuple[str, tuple[Type, ...]], int] = {}
+    found = {}
+    for aggregate in unit.aggregates:
+        types = tuple(each.type for each in aggregate.arguments)
+        constants = [
+            str(each.value)
+            for index, each in enumerate(aggregate.arguments)
+            if isinstance(each, plan.Literal)
+            and aggregate.aggregation.parameter(index).kind.constant
+        ]
+        kind = " ".join([aggregate.aggregation.name, *constants])
+        nth = counts[(kind, types)] = counts.get((kind, types), -1) + 1
+        found[aggregate] = Slot(kind, types, nth)
+    return found
+
+
+def text(expression: plan.Expression) -> str:
+    """An expression as a call; the same text for the same expression. Used to sort and compare."""
+    done: dict[int, str] = {}
+    waiting = [(expression, False)]
+    while waiting:
+        node, ready = waiting.pop()
+        match node:
+            case plan.Literal(value, of):
+                done[id(node)] = f"{value!r}:{of}"
+            case plan.Reference(name, of):
+                done[id(node)] = f"{name}:{of}"
+            case _ if not ready:
+                waiting.append((node, True))
+                waiting.extend((each, False) for each in node.arguments)
+            case _:
+                name = node.operation.name if isinstance(node, plan.Call) else node.aggregation.name
+                done[id(node)] = f"{name}({', '.join(done[id(each)] for each in node.arguments)})"
+    return done[id(expression)]

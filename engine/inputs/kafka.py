@@ -1,0 +1,106 @@
+"""The input ``kafka``: records of one or several topics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from engine.declare import option
+from engine.inputs import Records, Say
+from engine.types import Type
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+#: Options of the client that Spark sets itself, and refuses.
+_SPARKS_OWN = (
+    "kafka.auto.offset.reset",
+    "kafka.enable.auto.commit",
+    "kafka.group.id",
+    "kafka.interceptor.classes",
+    "kafka.key.deserializer",
+    "kafka.value.deserializer",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kafka(Records):
+    """Records of Kafka topics; ``server`` and ``port`` are a broker's (there is no ZooKeeper)."""
+
+    METHOD: ClassVar[str] = "kafka"
+    origin: ClassVar[tuple[tuple[str, Type], ...]] = (
+        ("_topic", Type.STRING),
+        ("_partition", Type.INT),
+        ("_offset", Type.LONG),
+    )
+    has_time: ClassVar[bool] = True
+    needs_kafka: ClassVar[bool] = True
+
+    bootstrap_servers: str | None = option(
+        "brokers, as host:port,host:port; instead of server and port", None, nonempty=True
+    )
+    server: str | None = option("a broker's host", None, nonempty=True)
+    port: int = option("the broker's port", 9092, minimum=1, maximum=65_535)
+    topic: str | tuple[str, ...] = option("one topic, or a list", nonempty=True)
+    consumer_group: str | None = option(
+        "the prefix of the consumers' group; the config's name when absent", None, nonempty=True
+    )
+    starting_offsets: Literal["earliest", "latest"] = option(
+        "where a run without a checkpoint begins", "earliest"
+    )
+    max_rows_per_batch: int | None = option(
+        "at most so many records a micro-batch", None, minimum=1
+    )
+    passed: Mapping[str, Any] = option(
+        "options of the Kafka client pass through (TLS, SASL …)", {}, name="kafka.*", prefix="kafka."
+    )
+
+    def check(self, say: Say) -> None:
+        if (self.bootstrap_servers is None) == (self.server is None):
+            which = "either 'server' or 'bootstrap_servers'"
+            say("", f"the input 'kafka' needs {which}", "both name a broker")
+        for name in self.passed:
+            if name in _SPARKS_OWN:
+                say(name, f"'{name}' is set by the engine and cannot be changed", "leave it out")
+
+    @property
+    def brokers(self) -> str:
+        return self.bootstrap_servers or f"{self.server}:{self.port}"
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return (self.topic,) if isinstance(self.topic, str) else self.topic
+
+    def frame(self, spark: SparkSession, streaming: bool, name: str) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        reader = (spark.readStream if streaming else spark.read).format("kafka")
+        options = {
+            "kafka.bootstrap.servers": self.brokers,
+            "subscribe": ",".join(self.topics),
+            "groupIdPrefix": self.consumer_group or name,
+            "startingOffsets": self.starting_offsets if streaming else "earliest",
+            **self.passed,
+        }
+        if streaming and self.max_rows_per_batch:
+            options["maxOffsetsPerTrigger"] = self.max_rows_per_batch
+        return (
+            reader.options(**options)
+            .load()
+            .select(
+                "value",
+                F.col("topic").alias("_topic"),
+                F.col("partition").alias("_partition"),
+                F.col("offset").alias("_offset"),
+                F.col("timestamp").alias("_recorded"),
+            )
+        )
+
+    def order(self) -> list[Column]:
+        from pyspark.sql import functions as F
+
+        return [F.col("_topic"), F.col("_partition"), F.col("_offset")]
+
+    def described(self) -> dict[str, Any]:
+        return {"brokers": self.brokers, "topic": ", ".join(self.topics)}

@@ -1,0 +1,35 @@
+"""The input ``socket``: lines that a server sends over TCP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from engine.declare import option
+from engine.inputs import Records
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class Socket(Records):
+    """Lines from a TCP server. For trying things out: what a crash loses is not sent again."""
+
+    METHOD: ClassVar[str] = "socket"
+    has_end: ClassVar[bool] = False
+
+    host: str = option("the server's host", nonempty=True)
+    port: int = option("the server's port", minimum=1, maximum=65_535)
+
+    def frame(self, spark: SparkSession, streaming: bool, name: str) -> DataFrame:
+        reader = spark.readStream.format("socket")
+        return reader.option("host", self.host).option("port", self.port).load()
+
+    def order(self) -> list[Column]:
+        from pyspark.sql import functions as F
+
+        return [F.monotonically_increasing_id()]
+
+    def described(self) -> dict[str, Any]:
+        return {"server": f"{self.host}:{self.port}"}

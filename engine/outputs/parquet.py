@@ -1,0 +1,19 @@
+"""The output ``parquet``: its options are checked; it does not run yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine.declare import option
+from engine.outputs import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parquet(Target):
+    """Files in parquet."""
+
+    METHOD: ClassVar[str] = "parquet"
+    RUNS: ClassVar[bool] = False
+
+    path: str = option("the folder, relative to the config", nonempty=True, format="path")

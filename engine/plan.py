@@ -1,0 +1,257 @@
+"""The checked plan of a config: typed, frozen and pure; all that runs is compiled from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from engine.declare import Aggregation as AggregationDeclaration
+from engine.declare import Operation
+from engine.types import Type
+
+LATE, MALFORMED, RAW, ALERTS, AGGREGATED = "late", "malformed", "raw", "alerts", "aggregated"
+#: Streams that are not aggregations; no aggregation may take their names.
+STREAMS = (RAW, LATE, MALFORMED, ALERTS, AGGREGATED)
+WINDOW_START, WINDOW_END = "window_start", "window_end"
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A constant. Longs and doubles as Python's int and float, ``null`` as None."""
+
+    value: bool | int | float | str | None
+    type: Type
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A field: of the input, or of a rule before this one."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operation on its arguments.
+
+    ``unified`` is the common type to which the arguments of unifying parameters are widened; None
+    where the operation has no such parameter. Arguments of constant parameters are literals.
+    """
+
+    operation: Operation
+    arguments: tuple[Expression, ...]
+    type: Type
+    unified: Type | None = None
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """An aggregation on its arguments: a leaf of a measure's expression."""
+
+    aggregation: AggregationDeclaration
+    arguments: tuple[Expression, ...]
+    type: Type
+    unified: Type | None = None
+
+
+Expression: TypeAlias = Literal | Reference | Call | Aggregate
+
+
+def walk(expression: Expression) -> Iterator[Expression]:
+    """The expression and all below it, from the top, without recursion: chains may be long."""
+    waiting = [expression]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, Call | Aggregate):
+            waiting.extend(reversed(node.arguments))
+
+
+@dataclass(frozen=True)
+class InputField:
+    """A field of the data structure.
+
+    Args:
+        name: as rules name it.
+        type: what its text must fit.
+        index: csv: the column, from 0.
+        path: json: the member's names from the top; a field without a path is a member of its name.
+        format: of a timestamp's text, in Spark's pattern letters; None is ISO 8601.
+    """
+
+    name: str
+    type: Type
+    index: int | None = None
+    path: tuple[str, ...] = ()
+    format: str | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """Where records come from and how a record's text is read.
+
+    ``source`` is the checked input of the config: an instance of a class in ``engine.inputs``.
+    """
+
+    method: str
+    source: Any
+    format: str
+    sep: str
+    fields: tuple[InputField, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A field of the transformation: its name and what it is computed from."""
+
+    name: str
+    expression: Expression
+    text: str = field(default="", compare=False)
+
+    @property
+    def type(self) -> Type:
+        return self.expression.type
+
+
+@dataclass(frozen=True)
+class Tumbling:
+    """Windows of one size, side by side, aligned to 1970-01-01T00:00:00Z."""
+
+    size_ms: int
+
+
+@dataclass(frozen=True)
+class Measure:
+    """An aggregated field: arithmetic over aggregates."""
+
+    name: str
+    expression: Expression
+    text: str = field(default="", compare=False)
+
+    @property
+    def type(self) -> Type:
+        return self.expression.type
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """One aggregation of the config: rows that meet ``where``, by keys, in windows."""
+
+    name: str
+    window: Tumbling
+    keys: tuple[Reference, ...]
+    measures: tuple[Measure, ...]
+    where: Expression | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output and the streams that it takes, by name (``aggregated`` already resolved).
+
+    ``target`` is the checked output of the config: an instance of a class in ``engine.outputs``.
+    """
+
+    name: str
+    method: str
+    target: Any
+    streams: tuple[str, ...]
+    main: bool = False
+
+
+@dataclass(frozen=True)
+class Query:
+    """A whole config, checked.
+
+    Args:
+        event_time: the field that says when a row happened (timestamp, or a number of epoch
+            seconds); None takes the record's own time, or its arrival.
+        allowed_lateness_ms: how long after a window's end its rows still count.
+        max_future_ms: a row dated further ahead of its arrival is malformed; None: no limit.
+        batch_ms: time between micro-batches.
+        spark: settings of the session that the config names.
+    """
+
+    name: str
+    input: Input
+    rules: tuple[Rule, ...]
+    event_time: Reference | None
+    time_zone: str
+    allowed_lateness_ms: int
+    max_future_ms: int | None
+    aggregations: tuple[Aggregation, ...]
+    outputs: tuple[Output, ...]
+    batch_ms: int
+    modules: tuple[str, ...] = ()
+    spark: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> dict[str, Type]:
+        """The fields after the transformation, in order, hidden ones replaced."""
+        found = {each.name: each.type for each in self.input.fields}
+        for rule in self.rules:
+            found.pop(rule.name, None)
+            found[rule.name] = rule.type
+        return found
+
+    def takes(self, stream: str) -> bool:
+        """Whether any output takes this stream."""
+        return any(stream in output.streams for output in self.outputs)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a stream as outputs see it."""
+
+    name: str
+    type: Type
+    role: str  # time | key | measure | field | origin
+
+
+def provenance(query: Query) -> tuple[Column, ...]:
+    """The columns that say where a raw, late or malformed row came from."""
+    return (
+        *(Column(name, of, "origin") for name, of in query.input.source.origin),
+        Column("_arrived", Type.TIMESTAMP, "origin"),
+        Column("_batch", Type.LONG, "origin"),
+    )
+
+
+def stream_columns(query: Query, stream: str) -> tuple[Column, ...]:
+    """The columns of a stream, in their order."""
+    bounds = (
+        Column(WINDOW_START, Type.TIMESTAMP, "time"),
+        Column(WINDOW_END, Type.TIMESTAMP, "time"),
+    )
+    rows = tuple(Column(name, of, "field") for name, of in query.fields.items())
+    if stream == MALFORMED:
+        told = (Column("reason", Type.STRING, "field"), Column("record", Type.STRING, "field"))
+        return (*told, *provenance(query))
+    if stream == RAW:
+        return (*rows, *provenance(query))
+    if stream == LATE:
+        return (Column("aggregation", Type.STRING, "field"), *bounds, *rows, *provenance(query))
+    aggregation = next(each for each in query.aggregations if each.name == stream)
+    keys = (Column(key.name, key.type, "key") for key in aggregation.keys)
+    measures = (Column(each.name, each.type, "measure") for each in aggregation.measures)
+    return (*bounds, *keys, *measures)
+
+
+def rewritten(expression: Expression, new: Mapping[Expression, Expression]) -> Expression:
+    """The expression with some of its nodes replaced; without recursion, as chains may be long."""
+    done: dict[int, Expression] = {}
+    waiting = [(expression, False)]
+    while waiting:
+        node, ready = waiting.pop()
+        if id(node) in done:
+            continue
+        if not isinstance(node, Call):
+            done[id(node)] = new.get(node, node)
+        elif ready:
+            arguments = tuple(done[id(each)] for each in node.arguments)
+            done[id(node)] = Call(node.operation, arguments, node.type, node.unified)
+        else:
+            waiting.append((node, True))
+            waiting.extend((each, False) for each in node.arguments)
+    return done[id(expression)]

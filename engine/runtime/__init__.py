@@ -1,0 +1,1 @@
+"""The runtime: runs a checked plan, keeps the ledger, and tells people what happens."""

@@ -1,0 +1,162 @@
+"""A micro-batch becomes rows in the outputs and an entry in the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from engine import plan
+from engine.outputs import Batch, Factory, Job, Open, Stream
+from engine.plan import LATE, MALFORMED, RAW, stream_columns
+from engine.runtime.checkpoint import Checkpoint
+from engine.runtime.ledger import Ledger
+from engine.runtime.progress import Progress
+from engine.runtime.stopping import Stopping
+from engine.spark.microbatch import MicroBatch
+from engine.spark.query import LEDGER, Compiled, counts
+from engine.spark.side import side_frame
+from engine.spark.write import Route, write
+
+
+class OpenOutputs:
+    """All outputs of a run, open."""
+
+    def __init__(self, query: plan.Query, checkpoint: str, driver: str) -> None:
+        self.query = query
+        self.open: list[Open] = []
+        try:
+            for output in query.outputs:
+                streams = tuple(_stream(query, name) for name in output.streams)
+                job = Job(query.name, output.name, checkpoint, driver, streams)
+                self.open.append(output.target.open(job))
+        except BaseException:
+            self.close()
+            raise
+
+    def begin(self, batch: Batch) -> list[Factory]:
+        return [each.begin(batch) for each in self.open]
+
+    def finish(self, batch: Batch) -> None:
+        for each in self.open:
+            each.finish(batch)
+
+    def close(self) -> None:
+        for each in self.open:
+            each.close()
+
+    def routes(self, columns: dict[str, str]) -> list[Route]:
+        """Where the rows of a frame's columns go; columns without an output are counted only."""
+        return [
+            Route(
+                column,
+                stream,
+                _stream(self.query, stream),
+                tuple(i for i, each in enumerate(self.query.outputs) if stream in each.streams),
+            )
+            for column, stream in columns.items()
+        ]
+
+
+def _stream(query: plan.Query, name: str) -> Stream:
+    return Stream(name, stream_columns(query, name))
+
+
+@dataclass
+class Batches:
+    """What ``foreachBatch`` calls, and what a static run does once."""
+
+    spark: SparkSession
+    query: plan.Query
+    compiled: Compiled
+    outputs: OpenOutputs
+    ledger: Ledger
+    progress: Progress
+    stopping: Stopping
+    checkpoint: Checkpoint | None = None
+    is_first: bool = True
+
+    def streaming(self, frame: DataFrame, number: int) -> None:
+        """One micro-batch: one pass for the windows, a second where rows are raw, broken or late."""
+        self.stopping.refuse_batch()
+        began = time.monotonic()
+        assert self.checkpoint is not None
+        if self.is_first:
+            names = tuple(each.name for each in self.query.aggregations)
+            self.ledger = self.checkpoint.ledger(number - 1) or Ledger.of(names)
+        batch = Batch(number, replayed=self.is_first)
+        self.is_first = False
+        factories = self.outputs.begin(batch)
+        self._write(frame, dict(self.compiled.streams), factories, number)
+        micro = MicroBatch.of(self.spark, frame)
+        values = micro.observed(LEDGER)
+        late = self._side(micro, values, factories, number) if self.compiled.units else {}
+        self._entered(values, late)
+        self.outputs.finish(batch)
+        self.checkpoint.keep(number, self.ledger)
+        self.progress.batch(number, values.get("rows", 0), time.monotonic() - began)
+
+    def static(self) -> None:
+        """The whole input at once."""
+        began = time.monotonic()
+        batch = Batch(0, replayed=True)
+        factories = self.outputs.begin(batch)
+        self._write(self.compiled.frame, dict(self.compiled.streams), factories, 0)
+        observation = self.compiled.observation
+        assert observation is not None
+        values = {name: int(value) for name, value in observation.get.items()}
+        every = self.compiled.every_row
+        wanted = self._wanted(values, is_late=False)
+        if self.compiled.units and wanted and every is not None:
+            self._write_side(every, None, wanted, factories, 0)
+        self._entered(values, {})
+        self.outputs.finish(batch)
+        self.progress.batch(0, values.get("rows", 0), time.monotonic() - began)
+
+    def _entered(self, values: Any, late: dict[str, int]) -> None:
+        found = counts({"rows": 0, "malformed": 0, **values}, self.compiled.units)
+        self.ledger.add(found.rows, found.malformed, found.aggregations, late)
+
+    def _side(
+        self, micro: MicroBatch, values: Any, factories: Sequence[Factory], number: int
+    ) -> dict[str, int]:
+        """Writes the streams beside the windows; gives the late rows by aggregation."""
+        watermark = micro.late_watermark_ms() if micro.has_refused() else None
+        wanted = self._wanted(values, is_late=watermark is not None)
+        if not wanted:
+            return {}
+        return self._write_side(micro.every_row(), watermark, wanted, factories, number)
+
+    def _wanted(self, values: Any, is_late: bool) -> frozenset[str]:
+        """The side streams of this batch: those that are taken and have rows, and late ones always,
+        because the ledger counts them."""
+        wanted = {LATE} if is_late else set()
+        if self.query.takes(RAW):
+            wanted.add(RAW)
+        if self.query.takes(MALFORMED) and values.get("malformed", 0):
+            wanted.add(MALFORMED)
+        return frozenset(wanted)
+
+    def _write_side(
+        self,
+        every: DataFrame,
+        watermark_ms: int | None,
+        wanted: frozenset[str],
+        factories: Sequence[Factory],
+        number: int,
+    ) -> dict[str, int]:
+        frame, columns = side_frame(every, self.query, self.compiled.units, watermark_ms, wanted)
+        told = self._write(frame, columns, factories, number)
+        return {name: rows for (stream, name), rows in told.items() if stream == LATE}
+
+    def _write(
+        self,
+        frame: DataFrame,
+        columns: dict[str, str],
+        factories: Sequence[Factory],
+        number: int,
+    ) -> Any:
+        return write(frame, self.outputs.routes(columns), factories, number)

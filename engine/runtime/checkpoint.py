@@ -1,0 +1,116 @@
+"""A run's own files in its checkpoint: what it is, and the ledger after each micro-batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from engine.runtime.ledger import Ledger
+
+#: How many ledgers are kept: a batch is replayed once at most, and needs the one before.
+_KEPT = 3
+
+
+class Files:
+    """Small files in a folder: of this machine, or of any file system that Spark reaches."""
+
+    def __init__(self, folder: str, spark: Any) -> None:
+        self.local = local_path(folder)
+        self.folder = folder
+        self.spark = spark
+
+    def read(self, name: str) -> str | None:
+        """The file's text, or None where there is none."""
+        if self.local is not None:
+            try:
+                return (self.local / name).read_text(encoding="utf-8")
+            except FileNotFoundError:
+                return None
+        files, path = self._remote(name)
+        if not files.exists(path):
+            return None
+        stream = files.open(path)
+        try:
+            return bytes(stream.readAllBytes()).decode()
+        finally:
+            stream.close()
+
+    def write(self, name: str, text: str) -> None:
+        """Writes the file whole or not at all."""
+        if self.local is not None:
+            path = self.local / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            passing = path.with_name(f".{path.name}.{os.getpid()}")
+            passing.write_text(text, encoding="utf-8")
+            passing.replace(path)
+            return
+        files, path = self._remote(name)
+        stream = files.create(path, True)
+        try:
+            stream.write(bytearray(text.encode()))
+        finally:
+            stream.close()
+
+    def remove(self, name: str) -> None:
+        if self.local is not None:
+            (self.local / name).unlink(missing_ok=True)
+            return
+        files, path = self._remote(name)
+        files.delete(path, False)
+
+    def _remote(self, name: str) -> tuple[Any, Any]:
+        path = self.spark._jvm.org.apache.hadoop.fs.Path(f"{self.folder}/{name}")
+        return path.getFileSystem(self.spark._jsc.hadoopConfiguration()), path
+
+
+def local_path(folder: str) -> Path | None:
+    """The folder on this machine, or None for one elsewhere (``hdfs://…``, ``s3a://…``)."""
+    parsed = urlparse(folder)
+    if parsed.scheme == "file":
+        return Path(unquote(parsed.path))
+    return Path(folder) if "://" not in folder else None
+
+
+@dataclass
+class Checkpoint:
+    """The engine's part of a checkpoint."""
+
+    folder: str
+    files: Files
+    id: str
+
+    @classmethod
+    def open(cls, folder: str, spark: Any) -> Checkpoint:
+        """The checkpoint in a folder; a new one gets an id, by which outputs know its rows.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        files = Files(f"{folder}/ts-engine", spark)
+        known = files.read("run.json")
+        if known is None:
+            known = json.dumps({"id": str(uuid.uuid4())})
+            files.write("run.json", known)
+        return cls(folder, files, json.loads(known)["id"])
+
+    def ledger(self, batch: int) -> Ledger | None:
+        """The ledger after a batch, or None where none was kept."""
+        text = self.files.read(f"ledger/{batch}.json")
+        return None if text is None else Ledger.loaded(text)
+
+    def keep(self, batch: int, ledger: Ledger) -> None:
+        """Keeps the ledger after a batch; one that is replayed overwrites its own."""
+        self.files.write(f"ledger/{batch}.json", ledger.dumped())
+        self.files.write("ledger/last", str(batch))
+        if batch >= _KEPT:
+            self.files.remove(f"ledger/{batch - _KEPT}.json")
+
+    def last(self) -> Ledger | None:
+        """The ledger after the last batch that was kept."""
+        text = self.files.read("ledger/last")
+        return None if text is None else self.ledger(int(text))

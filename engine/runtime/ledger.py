@@ -1,0 +1,121 @@
+"""The counts of micro-batches become the balance of a run: every row read is accounted for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+TERMS = ("malformed", "filtered", "late", "aggregated")
+
+
+@dataclass
+class Account:
+    """Where the rows went, for one aggregation."""
+
+    malformed: int = 0
+    filtered: int = 0
+    late: int = 0
+    aggregated: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.malformed + self.filtered + self.late + self.aggregated
+
+
+@dataclass
+class Ledger:
+    """The sums of all micro-batches since the checkpoint began, restarts included."""
+
+    batches: int = 0
+    rows: int = 0
+    malformed: int = 0
+    aggregations: dict[str, Account] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, names: tuple[str, ...]) -> Ledger:
+        return cls(aggregations={name: Account() for name in names})
+
+    def add(
+        self,
+        rows: int,
+        malformed: int,
+        aggregations: Mapping[str, tuple[int, int, int]],
+        late: Mapping[str, int],
+    ) -> None:
+        """Adds a micro-batch.
+
+        Args:
+            aggregations: name -> (malformed for it, filtered, entering its windows).
+            late: name -> how many of the entering rows its windows refused.
+        """
+        self.batches += 1
+        self.rows += rows
+        self.malformed += malformed
+        for name, (broken, filtered, entering) in aggregations.items():
+            account = self.aggregations.setdefault(name, Account())
+            refused = late.get(name, 0)
+            account.malformed += broken
+            account.filtered += filtered
+            account.late += refused
+            account.aggregated += entering - refused
+
+    def open_terms(self) -> list[str]:
+        """What does not close, a sentence for each aggregation; empty when all is well."""
+        found = []
+        for name, account in self.aggregations.items():
+            off = self.rows - account.total
+            negative = [term for term in TERMS if getattr(account, term) < 0]
+            if off:
+                found.append(f"'{name}': {off:+,} rows of {self.rows:,} are not accounted for")
+            if negative:
+                found.append(f"'{name}': fewer rows entered its windows than were late")
+        return found
+
+    @property
+    def is_balanced(self) -> bool:
+        return not self.open_terms()
+
+    def dumped(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def loaded(cls, text: str) -> Ledger:
+        """The ledger that ``dumped`` wrote."""
+        values = json.loads(text)
+        accounts = {name: Account(**each) for name, each in values.pop("aggregations").items()}
+        return cls(**values, aggregations=accounts)
+
+    def report(self, name: str, mode: str, started: str, ended: str) -> dict[str, Any]:
+        """The balance as ``--report`` writes it."""
+        return {
+            "name": name,
+            "mode": mode,
+            "batches": self.batches,
+            "started": started,
+            "ended": ended,
+            "rows_read": self.rows,
+            "malformed": self.malformed,
+            "aggregations": {each: asdict(self.aggregations[each]) for each in self.aggregations},
+            "balanced": self.is_balanced,
+        }
+
+    def text(self, name: str) -> str:
+        """The balance for people."""
+        plural = "" if self.batches == 1 else "es"
+        head = f"{name}: {self.batches:,} batch{plural}, {self.rows:,} rows read"
+        lines = [f"{head}, {self.malformed:,} malformed"]
+        if self.aggregations:
+            rows = [("", *TERMS)]
+            for each, account in self.aggregations.items():
+                rows.append((each, *(f"{getattr(account, term):,}" for term in TERMS)))
+            widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+            for row in rows:
+                cells = [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+                lines.append("  ".join(["", row[0].ljust(widths[0]), *cells]).rstrip())
+        told = self.open_terms()
+        lines += [f"the balance does not close: {each}" for each in told]
+        if not told:
+            lines.append("balanced: every row is accounted for")
+        return "\n".join(lines)

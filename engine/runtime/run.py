@@ -1,0 +1,204 @@
+"""A checked plan runs: until stopped, until its input is drained, or over a static frame."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from engine import plan
+from engine.outputs import OutputError
+from engine.runtime.failure import RunError, sentence
+from engine.runtime.ledger import Ledger
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+STREAM, ONCE, BATCH = "stream", "once", "batch"
+DONE, FAILED, MISTAKE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a user asked for.
+
+    Args:
+        mode: ``stream`` (until stopped), ``once`` (drain and stop), ``batch`` (static).
+        folder: the config's.
+        checkpoint: a folder or URL; None is the default one, beside the config.
+        jars: a folder of jars to take before any are fetched.
+    """
+
+    query: plan.Query
+    mode: str
+    folder: str
+    checkpoint: str | None = None
+    master: str | None = None
+    report: str | None = None
+    jars: str | None = None
+
+    @property
+    def checkpoint_folder(self) -> str:
+        if self.checkpoint is not None:
+            return self.checkpoint if "://" in self.checkpoint else os.path.abspath(self.checkpoint)
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in self.query.name)
+        return os.path.abspath(os.path.join(self.folder, f"{safe}.checkpoint"))
+
+
+def run(asked: Run) -> int:
+    """Runs, prints the balance, writes the report; gives the exit status."""
+    from engine.spark.session import SparkUnavailable, log_file
+
+    try:
+        return _Running(asked).run()
+    except SparkUnavailable as error:
+        _say(str(error))
+    except KeyboardInterrupt:
+        _say("stopped at once; the batch that was under way is read again by the next run")
+    except (OutputError, RunError) as error:
+        _say(str(error))
+    except Exception as error:
+        _say(f"the run failed: {sentence(error, log_file())}")
+    return FAILED
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _Running:
+    def __init__(self, asked: Run) -> None:
+        self.asked = asked
+        self.query = asked.query
+        self.started = _now()
+
+    def run(self) -> int:
+        from engine.runtime.stopping import Stopping
+
+        stopping = Stopping()
+        with stopping.on_signals():
+            spark = self._session()
+            ledger = self._batch(spark) if self.asked.mode == BATCH else self._stream(spark, stopping)
+        self._report(ledger)
+        _say(ledger.text(self.query.name))
+        return DONE if ledger.is_balanced else FAILED
+
+    def _session(self) -> SparkSession:
+        from engine.spark.session import session
+        from engine.spark.shipping import ship
+
+        settings: dict[str, str] = dict(self.query.spark)
+        if self.asked.jars:
+            os.environ["TS_ENGINE_JARS"] = self.asked.jars
+        spark = session(
+            f"ts-engine {self.query.name}",
+            settings=settings,
+            master=self.asked.master,
+            checkpoint=None if self.asked.mode == BATCH else self.asked.checkpoint_folder,
+            needs_kafka=self.query.input.source.needs_kafka,
+        )
+        ship(spark, self.query.modules)
+        return spark
+
+    def _batches(self, spark: SparkSession, identity: str, streaming: bool, **more: Any) -> Any:
+        from engine.runtime.batches import Batches, OpenOutputs
+        from engine.runtime.progress import Progress
+        from engine.spark.query import compiled
+
+        made = compiled(spark, self.query, streaming)
+        host = spark.conf.get("spark.driver.host", "127.0.0.1") or "127.0.0.1"
+        names = tuple(each.name for each in self.query.aggregations)
+        prints = any(each.method == "stdout" for each in self.query.outputs)
+        return Batches(
+            spark,
+            self.query,
+            made,
+            OpenOutputs(self.query, identity, host),
+            Ledger.of(names),
+            Progress.on_screen(prints, getattr(self.query.input.source, "count", None)),
+            **more,
+        )
+
+    def _batch(self, spark: SparkSession) -> Ledger:
+        from engine.runtime.stopping import Stopping
+
+        batches = self._batches(spark, f"batch {self.query.name}", False, stopping=Stopping())
+        try:
+            batches.static()
+        finally:
+            batches.progress.close()
+            batches.outputs.close()
+        ledger: Ledger = batches.ledger
+        return ledger
+
+    def _stream(self, spark: SparkSession, stopping: Any) -> Ledger:
+        from engine.runtime.checkpoint import Checkpoint
+
+        folder = self.asked.checkpoint_folder
+        try:
+            checkpoint = Checkpoint.open(folder, spark)
+        except OSError as error:
+            told = (error.strerror or str(error)).lower()
+            raise RunError(f"the checkpoint {folder} cannot be written to: {told}") from None
+        batches = self._batches(
+            spark, checkpoint.id, True, stopping=stopping, checkpoint=checkpoint
+        )
+        batches.ledger = checkpoint.last() or batches.ledger
+        try:
+            query = self._started(batches)
+            self._wait(query, batches, stopping)
+        finally:
+            batches.progress.close()
+            batches.outputs.close()
+        ledger: Ledger = batches.ledger
+        return ledger
+
+    def _started(self, batches: Any) -> StreamingQuery:
+        writer = batches.compiled.frame.writeStream.outputMode(
+            "update" if batches.compiled.units else "append"
+        )
+        writer = writer.option("checkpointLocation", self.asked.checkpoint_folder)
+        if self.asked.mode == ONCE:
+            writer = writer.trigger(availableNow=True)
+        else:
+            writer = writer.trigger(processingTime=f"{self.query.batch_ms} milliseconds")
+        query: StreamingQuery = writer.foreachBatch(batches.streaming).start()
+        return query
+
+    def _wait(self, query: StreamingQuery, batches: Any, stopping: Any) -> None:
+        """Waits for the end; asked to stop, or out of rows, it stops between two batches."""
+        from pyspark.errors import StreamingQueryException
+
+        count = getattr(self.query.input.source, "count", None)
+        try:
+            while not query.awaitTermination(0.2):
+                if count is not None and batches.ledger.rows >= count:
+                    stopping.wanted.set()
+                if stopping.wanted.is_set() and not query.status["isTriggerActive"]:
+                    query.stop()
+                    return
+        except StreamingQueryException as error:
+            if "StopRequested" not in str(error):
+                raise
+
+    def _report(self, ledger: Ledger) -> None:
+        if self.asked.report is None:
+            return
+        values: Mapping[str, Any] = ledger.report(
+            self.query.name, self.asked.mode, self.started, _now()
+        )
+        try:
+            with open(self.asked.report, "w", encoding="utf-8") as file:
+                file.write(json.dumps(values, indent=2) + "\n")
+        except OSError as error:
+            told = (error.strerror or str(error)).lower()
+            raise RunError(f"the report {self.asked.report} cannot be written: {told}") from None

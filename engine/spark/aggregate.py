@@ -1,0 +1,223 @@
+"""Well-formed rows become windows: one grouping for all aggregations of a query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from engine import plan
+from engine.spark.expression import field_column
+from engine.fusion import Slot, Unit, slots
+from engine.spark.rows import ORDER, TIME
+from engine.spark.stages import add_columns, compile_expression
+from engine.spark.windows import watermarked, window_end, window_start
+from engine.types import Type
+
+UNIT, END = "_unit", "_end"
+
+
+def truth(condition: plan.Expression, column: Column) -> Column:
+    """A condition as Python takes it: numbers and strings by their truth, null as not met."""
+    if condition.type.is_number:
+        column = column != 0
+    elif condition.type is Type.STRING:
+        column = column != ""
+    return F.coalesce(column, F.lit(False))
+
+
+def taken(unit: Unit, index: int) -> Column:
+    """Whether a unit takes a row: its condition is met, and no key is null."""
+    met = F.col(f"_where{index}") if unit.where is not None else F.lit(True)
+    for key in unit.keys:
+        met = met & field_column(key.name).isNotNull()
+    return met
+
+
+def with_conditions(frame: DataFrame, units: Sequence[Unit], time_zone: str) -> DataFrame:
+    """Adds ``_where0``, ``_where1`` …: whether a unit's condition is met."""
+    conditions = {
+        f"_where{index}": unit.where
+        for index, unit in enumerate(units)
+        if unit.where is not None
+    }
+    if not conditions:
+        return frame
+    frame = add_columns(frame, conditions, time_zone)
+    return frame.withColumns(
+        {name: truth(each, F.col(name)) for name, each in conditions.items()}
+    )
+
+
+class Grouping:
+    """One grouping for all units: what goes in, what is kept in the state, what comes out."""
+
+    def __init__(self, units: Sequence[Unit], query: plan.Query) -> None:
+        self.units = units
+        self.query = query
+        self.slots = [slots(unit) for unit in units]
+        self.all_slots = sorted(
+            {slot for each in self.slots for slot in each.values()},
+            key=lambda slot: (slot.aggregate, [str(of) for of in slot.types], slot.nth),
+        )
+        self.key_types = self._key_types()
+
+    def _key_types(self) -> list[Type]:
+        """The types of the key's columns: as many of a type as the unit with most of it has."""
+        found: list[Type] = []
+        for of in Type:
+            most = max(sum(key.type is of for key in unit.keys) for unit in self.units)
+            found += [of] * most
+        return found
+
+    def key_places(self, unit: Unit) -> list[int]:
+        """Where each key of a unit stands among the key's columns."""
+        free = list(range(len(self.key_types)))
+        places = []
+        for key in unit.keys:
+            place = next(each for each in free if self.key_types[each] is key.type)
+            free.remove(place)
+            places.append(place)
+        return places
+
+    def windows(self, frame: DataFrame) -> DataFrame:
+        """A row for each window that has rows: a column for each aggregation, a struct or null."""
+        zone = self.query.time_zone
+        arguments = self._arguments()
+        frame = add_columns(frame, arguments, zone) if arguments else frame
+        entering = self._single(frame) if len(self.units) == 1 else self._exploded(frame)
+        keys = [f"_k{place}" for place in range(len(self.key_types))]
+        unit = [UNIT] if len(self.units) > 1 else []
+        grouped = entering.groupBy(*unit, END, *keys)
+        return self._results(grouped.agg(*self._aggregates()))
+
+    def _arguments(self) -> dict[str, plan.Expression]:
+        """The aggregates' arguments that are more than a field: columns of their own."""
+        return {
+            self._argument(index, slot, place): argument
+            for index, each in enumerate(self.slots)
+            for aggregate, slot in each.items()
+            for place, argument in enumerate(aggregate.arguments)
+            if not isinstance(argument, plan.Reference)
+        }
+
+    def _argument(self, unit: int, slot: Slot, place: int) -> str:
+        return f"_u{unit}_s{self.all_slots.index(slot)}_{place}"
+
+    def _entering(self, index: int) -> list[Column]:
+        """What a unit gives to the grouping: its window's end, its keys, its slots' arguments."""
+        unit, filled = self.units[index], self.slots[index]
+        places = dict(zip(self.key_places(unit), unit.keys, strict=True))
+        columns = [window_end(F.col(TIME), unit.window).alias(END)]
+        for place, of in enumerate(self.key_types):
+            key = places.get(place)
+            value = field_column(key.name) if key else F.lit(None).cast(str(of))
+            columns.append(value.alias(f"_k{place}"))
+        given = {slot: aggregate for aggregate, slot in filled.items()}
+        for number, slot in enumerate(self.all_slots):
+            for place, of in enumerate(slot.types):
+                value = F.lit(None).cast(_sql(of))
+                if slot in given:
+                    argument = given[slot].arguments[place]
+                    name = self._argument(index, slot, place)
+                    is_field = isinstance(argument, plan.Reference)
+                    value = field_column(argument.name if is_field else name).cast(_sql(of))
+                columns.append(value.alias(f"_a{number}_{place}"))
+        return columns
+
+    def _order(self) -> list[Column]:
+        return [F.struct(F.col(TIME), F.col(ORDER)).alias(ORDER)] if self._ordered else []
+
+    @property
+    def _ordered(self) -> bool:
+        return any(
+            aggregate.aggregation.takes_context for each in self.slots for aggregate in each
+        )
+
+    def _single(self, frame: DataFrame) -> DataFrame:
+        met = taken(self.units[0], 0)
+        # Named together with the time, the condition stays above the watermark: a filtered row
+        # moves it, with one unit as with several.
+        rows = frame.filter(F.when(F.col(TIME).isNotNull(), met))
+        end, *others = self._entering(0)
+        end = watermarked(end, END, self.query.allowed_lateness_ms)
+        return rows.select(end, *others, *self._order())
+
+    def _exploded(self, frame: DataFrame) -> DataFrame:
+        candidates = [
+            F.when(taken(unit, index), F.struct(F.lit(unit.id).alias(UNIT), *self._entering(index)))
+            for index, unit in enumerate(self.units)
+        ]
+        order = self._order()
+        rows = frame.select(F.array_compact(F.array(*candidates)).alias("_rows"), *order)
+        rows = rows.select(F.inline("_rows"), *([ORDER] if order else []))
+        end = watermarked(F.col(END), END, self.query.allowed_lateness_ms)
+        return rows.select(*[end if name == END else F.col(name) for name in rows.columns])
+
+    def _aggregates(self) -> list[Column]:
+        columns = []
+        for number, slot in enumerate(self.all_slots):
+            pattern = next(
+                aggregate
+                for each in self.slots
+                for aggregate, held in each.items()
+                if held == slot
+            )
+            arguments = tuple(
+                argument
+                if pattern.aggregation.parameter(place).kind.constant
+                else plan.Reference(f"_a{number}_{place}", argument.type)
+                for place, argument in enumerate(pattern.arguments)
+            )
+            moved = plan.Aggregate(
+                pattern.aggregation, arguments, pattern.type, pattern.unified
+            )
+            column = compile_expression(moved, self.query.time_zone, F.col(ORDER))
+            columns.append(column.alias(f"_s{number}"))
+        return columns
+
+    def _results(self, frame: DataFrame) -> DataFrame:
+        """The measures from the slots, and a struct for each aggregation."""
+        measures: dict[str, plan.Expression] = {}
+        for unit, filled in zip(self.units, self.slots, strict=True):
+            new: dict[plan.Expression, plan.Expression] = {
+                aggregate: plan.Reference(f"_s{self.all_slots.index(slot)}", aggregate.type)
+                for aggregate, slot in filled.items()
+            }
+            for member in unit.members:
+                for place, measure in enumerate(member.measures):
+                    name = f"_m{self._stream(member)}_{place}"
+                    measures[name] = plan.rewritten(measure.expression, new)
+        frame = add_columns(frame, measures, self.query.time_zone)
+        return frame.select(
+            *[self._struct(unit, member) for unit in self.units for member in unit.members]
+        )
+
+    def _stream(self, member: plan.Aggregation) -> int:
+        return self.query.aggregations.index(member)
+
+    def _struct(self, unit: Unit, member: plan.Aggregation) -> Column:
+        places = dict(zip((key.name for key in unit.keys), self.key_places(unit), strict=True))
+        columns = [
+            window_start(F.col(END), unit.window).alias(plan.WINDOW_START),
+            F.col(END).alias(plan.WINDOW_END),
+            *[F.col(f"_k{places[key.name]}").alias(key.name) for key in member.keys],
+            *[
+                F.col(f"_m{self._stream(member)}_{place}").alias(measure.name)
+                for place, measure in enumerate(member.measures)
+            ],
+        ]
+        struct = F.struct(*columns)
+        if len(self.units) > 1:
+            struct = F.when(F.col(UNIT) == F.lit(unit.id), struct)
+        return struct.alias(stream_column(self._stream(member)))
+
+
+def stream_column(index: int) -> str:
+    """The column that holds an aggregation's rows."""
+    return f"_stream{index}"
+
+
+def _sql(of: Type) -> str:
+    return "void" if of is Type.NULL else str(of)

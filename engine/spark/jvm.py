@@ -1,0 +1,176 @@
+"""A JVM of our own with Spark in it, started without a word, or the sentence why it did not start."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from py4j.java_gateway import JavaGateway
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkRuntimeError
+from pyspark.find_spark_home import _find_spark_home
+from pyspark.java_gateway import launch_gateway
+
+OLDEST_JAVA = 17
+INSTALL_JAVA = (
+    f"install Java {OLDEST_JAVA} or later (Debian, Ubuntu: apt install default-jre-headless;"
+    " Fedora: dnf install java-21-openjdk-headless; macOS: brew install openjdk),"
+    " or set JAVA_HOME to where it is"
+)
+# Spark's launcher is a small JVM that only puts a command together: 0.1 s less with these.
+_LAUNCHER_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+
+
+class SparkUnavailable(Exception):
+    """Spark cannot be had on this machine; the text is a sentence for the user."""
+
+
+class JvmNotStarted(SparkUnavailable):
+    """The JVM ended before it was ready; ``said`` is all that it printed."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(_reason(said))
+        self.said = said
+
+
+def is_started() -> bool:
+    """Whether a JVM is there already: spark-submit's, or one that this process uses."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ or SparkContext._gateway is not None
+
+
+def java() -> Path:
+    """The java command that Spark takes.
+
+    Raises:
+        SparkUnavailable: there is none.
+    """
+    home = os.environ.get("JAVA_HOME")
+    if not home:
+        found = shutil.which("java")
+        if not found:
+            raise SparkUnavailable(f"no Java found; {INSTALL_JAVA}")
+        return Path(found).resolve()
+    command = Path(home, "bin", "java")
+    if not command.exists():
+        raise SparkUnavailable(f"no Java found in JAVA_HOME ('{home}'); {INSTALL_JAVA}")
+    return command.resolve()
+
+
+def home() -> Path:
+    """Spark's folder: pyspark's own, unless SPARK_HOME says otherwise."""
+    return Path(_find_spark_home())
+
+
+class _Screen:
+    """Takes what the JVM and its children print: kept while it starts, shown from then on.
+
+    The JVM and Spark's launcher say things on every start that nobody can act upon ("Using
+    incubator modules", the dependency resolver's protocol): they matter only when the start fails.
+    """
+
+    def __init__(self) -> None:
+        reading, self.writing = os.pipe()
+        self._said: list[str] = []
+        self._started = False
+        self._reader = threading.Thread(target=self._read, args=(reading,), daemon=True)
+        self._reader.start()
+
+    def _read(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+            while chunk := pipe.read(65_536):
+                text = chunk.decode(errors="replace")
+                if self._started:
+                    sys.stderr.write(text)
+                    sys.stderr.flush()
+                else:
+                    self._said.append(text)
+
+    def show(self) -> None:
+        """From now on what is said is shown."""
+        self._started = True
+
+    def kept(self) -> str:
+        """All that was said before the JVM ended."""
+        self._reader.join(timeout=5)
+        return "".join(self._said)
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """The process's environment with changes, put back afterwards."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def start(launch: Mapping[str, str]) -> None:
+    """Starts the JVM that every session of this process will use.
+
+    Args:
+        launch: the settings that a JVM takes only at its start.
+
+    Raises:
+        SparkUnavailable: it did not start.
+    """
+    java()
+    conf = SparkConf(loadDefaults=False).setAll(list(launch.items()))
+    SparkContext._ensure_initialized(gateway=_gateway(conf))
+
+
+def _gateway(conf: SparkConf) -> JavaGateway:
+    screen = _Screen()
+    options = f"{_LAUNCHER_OPTIONS} {os.environ.get('SPARK_LAUNCHER_OPTS', '')}".strip()
+    streams = {"stdout": screen.writing, "stderr": screen.writing}
+    try:
+        with _environment({"SPARK_LAUNCHER_OPTS": options}):
+            gateway = launch_gateway(conf, popen_kwargs=streams)
+    except PySparkRuntimeError:
+        os.close(screen.writing)
+        raise JvmNotStarted(screen.kept()) from None
+    os.close(screen.writing)
+    screen.show()
+    return gateway
+
+
+def end() -> int:
+    """Ends the JVM that ``start`` started, waits for it and gives its exit status."""
+    gateway = SparkContext._gateway
+    if gateway is None or gateway.proc is None:
+        return 0
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    SparkContext._gateway = SparkContext._jvm = None
+    return int(gateway.proc.wait())
+
+
+_TELLING = re.compile(r"Error: (?!A fatal|Could not create)|Error occurred|Invalid |Unrecognized |"
+                      r"Exception in thread|Could not reserve")
+
+
+def _reason(said: str) -> str:
+    """A sentence from what a JVM that did not start has said."""
+    if "UnsupportedClassVersionError" in said or "Unrecognized option: --add-" in said:
+        return f"Java {_version()} at {java()} is too old; {INSTALL_JAVA}"
+    lines = [line.removeprefix("Error: ").strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if _TELLING.match(line)] or lines[-1:] or ["it said nothing"]
+    return f"the JVM did not start: {telling[-1]}"
+
+
+def _version() -> str:
+    told = subprocess.run([java(), "-version"], capture_output=True, text=True, check=False)
+    found = re.search(r'version "([^"]+)"', told.stderr)
+    return found[1] if found else "of this machine"

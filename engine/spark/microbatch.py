@@ -1,0 +1,79 @@
+"""What Spark knows of the micro-batch that a ``foreachBatch`` function is in.
+
+Spark has no public way to the rows that a stateful operator refused as late, nor to the counts of a
+batch before the batch has ended. Both are in the query's last execution; all that reaches into it
+stands here, and tests fail when a version of Spark changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """One micro-batch of a running query, read while its function runs, behind its action."""
+
+    spark: SparkSession
+    frame: DataFrame
+    execution: Any
+
+    @classmethod
+    def of(cls, spark: SparkSession, frame: DataFrame) -> MicroBatch:
+        """The micro-batch whose frame the function was given, in the thread that it was called."""
+        # The frame's session is the query's own copy, and lists no queries.
+        wanted = spark.sparkContext.getLocalProperty("sql.streaming.queryId")
+        query = next(each for each in spark.streams.active if each.id == wanted)
+        return cls(spark, frame, query._jsq.streamingQuery().lastExecution())
+
+    def observed(self, name: str) -> Mapping[str, int]:
+        """The counts of ``observe(name, …)``; of an empty batch all are 0."""
+        metrics = self.execution.observedMetrics()
+        if not metrics.contains(name):
+            return {}
+        row = metrics.apply(name)
+        names = row.schema().fieldNames()
+        return {each: int(row.getLong(i)) for i, each in enumerate(names)}
+
+    def has_refused(self) -> bool:
+        """Whether the stateful operator refused rows as late (their number it does not know)."""
+        return any(
+            node.metrics().apply("numRowsDroppedByWatermark").value() > 0
+            for node in self._saves()
+        )
+
+    def late_watermark_ms(self) -> int | None:
+        """The watermark by which rows of this batch were refused."""
+        for node in self._saves():
+            watermark = node.eventTimeWatermarkForLateEvents()
+            if watermark.isDefined():
+                return int(watermark.get())
+        return None
+
+    def every_row(self) -> DataFrame:
+        """All rows of this batch as they were before the ledger counted them; read again."""
+        marked = next(
+            node
+            for node in _walk(self.execution.analyzed())
+            if node.nodeName() == "CollectMetrics"
+        )
+        session = self.frame.sparkSession
+        datasets = self.spark._jvm.org.apache.spark.sql.classic
+        of_rows = getattr(datasets, "Dataset$").__getattr__("MODULE$").ofRows
+        return DataFrame(of_rows(session._jsparkSession, marked.child()), session)
+
+    def _saves(self) -> Iterator[Any]:
+        for node in _walk(self.execution.executedPlan()):
+            if node.nodeName().startswith("StateStoreSave"):
+                yield node
+
+
+def _walk(node: Any) -> Iterator[Any]:
+    yield node
+    children = node.children()
+    for index in range(children.size()):
+        yield from _walk(children.apply(index))

@@ -1,0 +1,98 @@
+"""A checked plan becomes Spark frames: the windows of a run, and the counts of its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from engine import plan
+from engine.spark.aggregate import Grouping, stream_column, taken, with_conditions
+from engine.fusion import Unit, units
+from engine.spark.rows import OK, TIME, rows
+from engine.spark.side import side_columns
+
+#: The name of the counts in Spark's plan; the node that makes them also marks where the rows of a
+#: micro-batch are whole: malformed ones too, with all their fields.
+LEDGER = "ledger"
+_ROWS, _MALFORMED = "rows", "malformed"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A query as Spark runs it.
+
+    Args:
+        frame: what a run writes: a struct column for each stream, null where a row is not of it.
+        streams: column of ``frame`` -> the stream's name.
+        units: the fused aggregations.
+        observation: batch only: where the ledger's counts arrive.
+        every_row: batch only: all rows, for the side streams.
+    """
+
+    frame: DataFrame
+    streams: Mapping[str, str]
+    units: tuple[Unit, ...]
+    observation: Observation | None = None
+    every_row: DataFrame | None = None
+
+
+def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compiled:
+    """The query over its input, as a streaming or a static frame."""
+    fused = units(query.aggregations)
+    every = with_conditions(rows(spark, query, streaming), fused, query.time_zone)
+    observation = None if streaming else Observation(LEDGER)
+    counted = every.observe(observation or LEDGER, *_counts(fused))
+    if not fused:
+        side = side_columns(query, fused, None)
+        # A null struct for rows of another stream: a row is raw or malformed, and both are written
+        # in the one pass over the input.
+        frame = counted.select(*side.values())
+        streams = {column: column.removeprefix("_side_") for column in side}
+        return Compiled(frame, streams, fused, observation, every)
+    well = counted.filter(OK)
+    if streaming:
+        well = well.withWatermark(TIME, f"{query.allowed_lateness_ms} milliseconds")
+    frame = Grouping(fused, query).windows(well)
+    streams = {stream_column(i): each.name for i, each in enumerate(query.aggregations)}
+    return Compiled(frame, streams, fused, observation, every)
+
+
+def _counts(fused: Sequence[Unit]) -> list[Column]:
+    counts = [
+        F.count(F.lit(1)).alias(_ROWS),
+        F.count(F.when(~F.col(OK), 1)).alias(_MALFORMED),
+    ]
+    for index, unit in enumerate(fused):
+        if unit.where is not None:
+            met = F.col(OK) & F.col(f"_where{index}")
+            counts.append(F.count(F.when(met, 1)).alias(f"met{index}"))
+        if unit.keys:
+            entering = F.col(OK) & taken(unit, index)
+            counts.append(F.count(F.when(entering, 1)).alias(f"taken{index}"))
+    return counts
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a micro-batch read, and what each aggregation did with it; late rows not yet parted."""
+
+    rows: int
+    malformed: int
+    #: Aggregation -> (malformed for it, filtered, entering its windows).
+    aggregations: Mapping[str, tuple[int, int, int]]
+
+
+def counts(values: Mapping[str, int], fused: Sequence[Unit]) -> Counts:
+    """The observed counts, by aggregation."""
+    total, malformed = values[_ROWS], values[_MALFORMED]
+    found = {}
+    for index, unit in enumerate(fused):
+        met = values.get(f"met{index}", total - malformed)
+        entering = values.get(f"taken{index}", met)
+        for member in unit.members:
+            keyless = met - entering
+            found[member.name] = (malformed + keyless, total - malformed - met, entering)
+    return Counts(total, malformed, found)

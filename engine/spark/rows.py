@@ -1,0 +1,84 @@
+"""An input becomes rows: parsed, transformed, dated, each marked as well-formed or not."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from engine import plan
+from engine.config.durations import readable
+from engine.spark.expression import field_column
+from engine.spark.parse import parse
+from engine.spark.stages import apply_rules
+from engine.types import Type
+
+#: Whether a row is well-formed; why not (costly, computed only where it is selected); when it
+#: happened; what sorts rows of one time; when it was read.
+OK, REASON, TIME, ORDER, ARRIVED = "_ok", "_reason", "_time", "_order", "_arrived"
+_SECONDS = 1_000_000
+#: The years 1 to 9999: what timestamps can be written as.
+_YEARS = (-62_135_596_800, 253_402_300_799)
+
+
+def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
+    """Every record of the input as a row, the malformed ones too.
+
+    Columns: ``value`` (the record's text), where it came from, ``_arrived``, the fields, ``_time``,
+    ``_ok`` and ``_reason``; ``_order`` where an aggregation goes by the order of rows.
+    """
+    source = query.input.source
+    frame = source.frame(spark, streaming, query.name)
+    if needs_order(query):
+        # Before anything moves rows: the order of a source is known only where it is read.
+        frame = frame.withColumn(ORDER, F.struct(*source.order()))
+    frame = frame.drop("_metadata").withColumn(ARRIVED, F.current_timestamp())
+    parsed = parse(
+        frame,
+        query.input.fields,
+        format=query.input.format,
+        sep=query.input.sep,
+        time_zone=query.time_zone,
+    )
+    return _dated(apply_rules(parsed, query.rules, query.time_zone), query)
+
+
+def needs_order(query: plan.Query) -> bool:
+    """Whether an aggregation asks for the order of rows (``first``, ``last``)."""
+    return any(
+        isinstance(node, plan.Aggregate) and node.aggregation.takes_context
+        for aggregation in query.aggregations
+        for measure in aggregation.measures
+        for node in plan.walk(measure.expression)
+    )
+
+
+def _dated(frame: DataFrame, query: plan.Query) -> DataFrame:
+    """Adds the event time; a row without one, or too far in the future, is malformed."""
+    frame = frame.withColumn(TIME, _event_time(query))
+    time, arrived = F.col(TIME), F.col(ARRIVED)
+    told = [F.col(REASON)]
+    fits = F.col(OK) & time.isNotNull()
+    if query.event_time is not None:
+        text = f"the event time '{query.event_time.name}' is null or out of range"
+        told.append(F.when(time.isNull(), F.lit(text)))
+    if query.max_future_ms is not None:
+        limit = F.unix_micros(arrived) + F.lit(query.max_future_ms * 1000)
+        is_future = F.unix_micros(time) > limit
+        fits = fits & ~is_future
+        text = f"dated more than {readable(query.max_future_ms)} ahead of its arrival"
+        told.append(F.when(is_future, F.lit(text)))
+    return frame.withColumns({OK: F.coalesce(fits, F.lit(False)), REASON: F.coalesce(*told)})
+
+
+def _event_time(query: plan.Query) -> Column:
+    if query.event_time is None:
+        return F.col("_recorded") if query.input.source.has_time else F.col(ARRIVED)
+    field = field_column(query.event_time.name)
+    if query.event_time.type is Type.TIMESTAMP:
+        return field
+    if query.event_time.type.is_fractional:
+        micros = F.round(field * F.lit(float(_SECONDS))).try_cast("bigint")
+        return F.when(field.between(*map(float, _YEARS)), F.timestamp_micros(micros))
+    return F.when(
+        field.between(*_YEARS), F.timestamp_micros(field.cast("bigint") * F.lit(_SECONDS))
+    )

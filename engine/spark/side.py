@@ -1,0 +1,94 @@
+"""All rows of a micro-batch become the streams beside the windows: raw, malformed and late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from engine import plan
+from engine.spark.aggregate import taken
+from engine.spark.expression import field_column
+from engine.fusion import Unit
+from engine.spark.parse import record_text
+from engine.spark.rows import ARRIVED, OK, REASON, TIME
+from engine.spark.windows import window_end, window_start
+
+_RAW, _MALFORMED, _LATE = "_side_raw", "_side_malformed", "_side_late"
+
+
+def side_columns(
+    query: plan.Query, units: Sequence[Unit], watermark_ms: int | None
+) -> dict[str, Column]:
+    """A struct column for ``raw`` and ``malformed``, null where a row is not of that stream; for
+    ``late`` an array of structs, one for each window that refused the row.
+
+    Args:
+        watermark_ms: the watermark by which late rows of this micro-batch were refused; None where
+            there is none yet.
+    """
+    ok = F.col(OK)
+    fields = [field_column(name).alias(name) for name in query.fields]
+    origin = [
+        *[F.col(name) for name, _ in query.input.source.origin],
+        F.col(ARRIVED),
+        F.lit(None).cast("bigint").alias("_batch"),
+    ]
+    record = [F.col(REASON).alias("reason"), record_text(F.col("value")).alias("record")]
+    found = {
+        _RAW: F.when(ok, F.struct(*fields, *origin)),
+        _MALFORMED: F.when(~ok, F.struct(*record, *origin)),
+    }
+    if watermark_ms is not None and units:
+        refused = [
+            refusal(query, unit, index, member, watermark_ms, [*fields, *origin])
+            for index, unit in enumerate(units)
+            for member in unit.members
+        ]
+        found[_LATE] = F.array_compact(F.array(*refused))
+    return {name: column.alias(name) for name, column in found.items()}
+
+
+def refusal(
+    query: plan.Query,
+    unit: Unit,
+    index: int,
+    member: plan.Aggregation,
+    watermark_ms: int,
+    columns: Sequence[Column],
+) -> Column:
+    """The late row of an aggregation: a struct where its window had ended for good, else null."""
+    end = window_end(F.col(TIME), unit.window)
+    is_late = F.unix_micros(end) <= F.lit(watermark_ms * 1000)
+    return F.when(
+        F.col(OK) & taken(unit, index) & is_late,
+        F.struct(
+            F.lit(member.name).alias("aggregation"),
+            window_start(end, unit.window).alias(plan.WINDOW_START),
+            end.alias(plan.WINDOW_END),
+            *columns,
+        ),
+    )
+
+
+def side_frame(
+    every: DataFrame,
+    query: plan.Query,
+    units: Sequence[Unit],
+    watermark_ms: int | None,
+    streams: frozenset[str],
+) -> tuple[DataFrame, dict[str, str]]:
+    """The rows of some side streams in one pass; the frame, and its columns' streams."""
+    columns = side_columns(query, units, watermark_ms)
+    wanted = {
+        name: column
+        for name, column in columns.items()
+        if name.removeprefix("_side_") in streams
+    }
+    frame = every.select(*wanted.values())
+    is_any = F.lit(False)
+    for name in wanted:
+        present = F.size(name) > 0 if name == _LATE else F.col(name).isNotNull()
+        is_any = is_any | present
+    return frame.filter(is_any), {name: name.removeprefix("_side_") for name in wanted}

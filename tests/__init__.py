@@ -1,0 +1,1 @@
+"""The tests: cases as data, real servers, sentences as names."""

@@ -1,0 +1,171 @@
+"""Turns a pom into a real Kafka broker (KRaft, one node) that tests produce to and consume from."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError
+
+from tests.servers.maven import jars_of
+from tests.servers.process import ServerProcess, ServerUnavailableError, free_ports
+
+_HERE = Path(__file__).parent
+_BROKER = _HERE / "broker"
+
+# Small and quick to start: the interpreter and the first compiler are enough for a test's load.
+_JVM_OPTIONS = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+
+Record = bytes | tuple[bytes | None, bytes | None]
+
+
+def connector_jars() -> list[Path]:
+    """The jars that Spark needs to read Kafka, for its option `spark.jars`."""
+    return jars_of(_HERE / "connector" / "pom.xml")
+
+
+class KafkaBroker:
+    """A running broker on 127.0.0.1, without topics; `stop()` ends it and removes its folder.
+
+    Raises:
+        ServerUnavailableError: There is no Java or no Maven, or the broker did not start.
+    """
+
+    def __init__(self) -> None:
+        self.port, controller = free_ports(2)
+        self.address = f"127.0.0.1:{self.port}"
+        java = _java(jars_of(_BROKER / "pom.xml"))
+        self._folder = Path(tempfile.mkdtemp(prefix="ts-engine-kafka-"))
+        try:
+            settings = self._write_settings(controller)
+            _format_storage(java, settings)
+            command = [*java, "kafka.Kafka", str(settings)]
+            self._process = ServerProcess("kafka", command, self._folder)
+            self._process.wait_until(self._answers)
+        except BaseException:
+            self.stop()
+            raise
+
+    def create_topic(self, name: str, partitions: int = 1) -> None:
+        """Makes a topic; one that exists already is an error."""
+        with KafkaAdminClient(bootstrap_servers=self.address) as admin:
+            admin.create_topics([NewTopic(name, partitions, 1)])
+
+    def produce(
+        self,
+        topic: str,
+        records: Iterable[Record],
+        *,
+        partition: int | None = None,
+        timestamps_ms: Sequence[int] | None = None,
+        headers: Sequence[tuple[str, bytes]] | None = None,
+    ) -> None:
+        """Writes records and returns when the broker has acknowledged each.
+
+        A topic that does not exist is made, with one partition.
+
+        Args:
+            records: Values, or pairs of key and value; in the order in which they are sent.
+            partition: Takes every record; without it the key decides, and without a key Kafka.
+            timestamps_ms: One for each record, UTC epoch milliseconds; without it, now.
+            headers: Go with every record.
+        """
+        if topic not in self._topics():
+            self.create_topic(topic)
+        pairs = ((None, record) if isinstance(record, bytes) else record for record in records)
+        times = timestamps_ms if timestamps_ms is not None else repeat(None)
+        dated = zip(pairs, times, strict=timestamps_ms is not None)
+        with KafkaProducer(bootstrap_servers=self.address, acks="all", linger_ms=5) as producer:
+            sent = [
+                producer.send(
+                    topic,
+                    value,
+                    key,
+                    headers=list(headers or []),
+                    partition=partition,
+                    timestamp_ms=timestamp,
+                )
+                for (key, value), timestamp in dated
+            ]
+            for one in sent:
+                one.get(timeout=60)
+
+    def consume(self, topic: str) -> list[Any]:
+        """All records that the topic holds now, in the order of partition and offset.
+
+        Returns:
+            kafka-python's records: `.partition .offset .key .value .timestamp .headers`.
+        """
+        found: list[Any] = []
+        # Partitions are assigned, not subscribed to: no group is left on the broker.
+        with KafkaConsumer(bootstrap_servers=self.address, enable_auto_commit=False) as consumer:
+            numbers = consumer.partitions_for_topic(topic) or set()
+            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            consumer.assign(partitions)
+            consumer.seek_to_beginning(*partitions)
+            ends = consumer.end_offsets(partitions)
+            while any(consumer.position(each) < ends[each] for each in partitions):
+                for batch in consumer.poll(timeout_ms=1000).values():
+                    found += batch
+        return sorted(found, key=lambda record: (record.partition, record.offset))
+
+    def stop(self) -> None:
+        """Ends the broker and removes its folder; a second call does nothing."""
+        process = getattr(self, "_process", None)
+        if process is not None:
+            process.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _topics(self) -> list[str]:
+        with KafkaAdminClient(bootstrap_servers=self.address) as admin:
+            topics: list[str] = admin.list_topics()
+        return topics
+
+    def _answers(self) -> bool:
+        try:
+            self._topics()
+        except (KafkaError, OSError):
+            return False
+        return True
+
+    def _write_settings(self, controller: int) -> Path:
+        settings = self._folder / "server.properties"
+        text = (_BROKER / "server.properties").read_text()
+        for mark, value in {
+            "@BROKER@": str(self.port),
+            "@CONTROLLER@": str(controller),
+            "@DATA@": str(self._folder / "data"),
+        }.items():
+            text = text.replace(mark, value)
+        settings.write_text(text)
+        return settings
+
+
+def _java(jars: Sequence[Path]) -> list[str]:
+    """The beginning of a command that runs a class of the broker."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin" if home else None)
+    if java is None:
+        raise ServerUnavailableError("a Kafka broker needs Java 17 or newer; see `make java`")
+    logging = f"-Dlog4j2.configurationFile={(_BROKER / 'log4j2.properties').as_uri()}"
+    return [java, *_JVM_OPTIONS, logging, "-cp", os.pathsep.join(map(str, jars))]
+
+
+def _format_storage(java: Sequence[str], settings: Path) -> None:
+    # Kafka's own form of a UUID: 22 letters of URL-safe base64.
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    words = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
+    words += ["-c", str(settings)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ServerUnavailableError(f"kafka cannot format its folder:\n{done.stdout}{done.stderr}")

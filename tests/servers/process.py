@@ -1,0 +1,89 @@
+"""Turns a command into a server process that cannot outlive the tests."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# The watcher reads a pipe that only the tests hold open. However they end, kill -9 included, the
+# read returns and the server goes with them. The watcher is of the server's own process group, so
+# `$$` cannot have become another process meanwhile.
+_UNDER_WATCH = """
+exec 3<&0
+{ read -r _ <&3; kill -9 $$; } &
+exec "$@" </dev/null 3<&-
+"""
+
+
+class ServerUnavailableError(Exception):
+    """A server cannot be had here, or did not start; the text says why and what to do."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 that nobody listens on at this moment."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+class ServerProcess:
+    """A server in a process group of its own, whose output goes to a file.
+
+    It ends with `stop()`, at the interpreter's exit, or when the tests are killed.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
+        self._name = name
+        self._log = folder / "server.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _UNDER_WATCH, name, *command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        atexit.register(self.stop)
+
+    def wait_until(self, ready: Callable[[], bool], within_seconds: float = 120) -> None:
+        """Returns when `ready()` is true; it is asked again while it says no.
+
+        Raises:
+            ServerUnavailableError: The process has ended, or the time is over; with its last words.
+        """
+        deadline = time.monotonic() + within_seconds
+        while not ready():
+            if self._process.poll() is not None:
+                raise self._failure(f"ended with status {self._process.returncode}")
+            if time.monotonic() > deadline:
+                raise self._failure(f"was not ready within {within_seconds:g} s")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Ends the server and whatever it has started; a second call does nothing."""
+        atexit.unregister(self.stop)
+        if self._process.stdin is None or self._process.stdin.closed:
+            return
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=10)
+        # The watcher, and a server that did not listen.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process.stdin.close()
+
+    def _failure(self, what: str) -> ServerUnavailableError:
+        last_words = self._log.read_text(errors="replace")[-4000:]
+        return ServerUnavailableError(f"{self._name} {what}; its last words:\n{last_words}")
