@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     simulation = _simulation(parser, options)
-    rows = simulation.rows(time.time())
+    rows = simulation.rows()
     stop = Interruption()
     try:
         if options.kafka:

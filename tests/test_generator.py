@@ -9,6 +9,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ FIRST_LINES = {
         b"1700000000,90,seal.t2,205.0,471.0,2006.0,359.0",
     ],
     "json": [
-        b'{"timestamp": 1700000000, "sensor_id": 42, "sensor_type": "seal.t1", "pressure": 200.0,'
-        b' "temperature": 517.0, "rotation_speed": 2651.0, "torque": 412.0}'
+        (
+            b'{"timestamp": 1700000000, "sensor_id": 42, "sensor_type": "seal.t1",'
+            b' "pressure": 200.0, "temperature": 517.0, "rotation_speed": 2651.0, "torque": 412.0}'
+        )
     ],
 }
 #: Of the first 10,000 lines with a hundredth malformed and a hundredth late.
@@ -300,10 +303,12 @@ def test_a_mistake_in_the_options_is_one_sentence(arguments: list[str], sentence
     assert len(done.stderr.splitlines()) == 2
 
 
-def test_a_simulation_takes_its_start_from_the_clock_and_its_speed_from_the_rate() -> None:
-    assert Simulation(rate=50).rows(1234.9) == Sensors(start=1234, speed=50)
-    assert Simulation(start=7, speed=3, rate=50).rows(1234) == Sensors(start=7, speed=3)
-    assert Simulation().rows(0) == Sensors(start=0, speed=1000)
+def test_a_simulation_begins_now_and_takes_its_speed_from_the_rate() -> None:
+    before = int(time.time())
+    assert before <= Simulation().rows().start <= time.time()
+    assert Simulation(start=7, rate=50).rows() == Sensors(start=7, speed=50)
+    assert Simulation(start=7, speed=3, rate=50).rows() == Sensors(start=7, speed=3)
+    assert Simulation(start=0).rows() == Sensors(start=0, speed=1000)
 
 
 def test_kafka_gets_every_row_by_the_key_of_its_sensor(kafka: KafkaBroker, tmp_path: Path) -> None:

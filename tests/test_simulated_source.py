@@ -1,9 +1,11 @@
-"""The simulator as a source of Spark gives the same bytes as generator.py, through every restart."""
+"""The simulator as a source of Spark gives the bytes of generator.py, through every restart."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +26,7 @@ Rows = list[tuple[int, bytes]]
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
     running = SparkSession.getActiveSession()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     session = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
@@ -88,8 +91,18 @@ def test_a_static_read_gives_the_lines_of_the_command(spark: SparkSession) -> No
     assert rows.dtypes == [("value", "string"), ("_ordinal", "bigint")]
     assert rows.rdd.getNumPartitions() == 2
     found = collected(rows)
-    assert found == expected(options.rows(0), 0, 30_000)
+    assert found == expected(options.rows(), 0, 30_000)
     assert b"\n".join(line for _, line in found) + b"\n" == printed
+
+
+def test_a_simulation_that_begins_now_is_the_same_when_it_is_read_again(
+    spark: SparkSession,
+) -> None:
+    rows = static(spark, Simulation(count=50, rate=10))
+    first = collected(rows)
+    while int(time.time()) <= int(first[0][1].split(b",")[0]):
+        time.sleep(0.05)
+    assert collected(rows) == first
 
 
 @pytest.mark.parametrize("count", [0, 1, CHUNK, CHUNK + 1])
@@ -112,7 +125,7 @@ def test_a_drained_stream_gives_all_rows_whatever_its_rate(
     options = Simulation(seed=3, count=20_000, rate=0.001, start=START, malformed=0.01)
     collector.drain(stream(spark, options))
     assert len(collector.batches) == 1
-    assert collector.rows == expected(options.rows(0), 0, 20_000)
+    assert collector.rows == expected(options.rows(), 0, 20_000)
     collector.batches.clear()
     collector.drain(stream(spark, options))
     assert collector.batches == {}
@@ -151,7 +164,7 @@ def test_a_batch_that_failed_comes_again_with_the_same_rows(
     assert list(collector.batches) == [1, 2]
     assert collector.batches[1] == failed[1]
     assert again == collector.batches  # a batch may be read more than once
-    assert failed[0] + collector.rows == expected(options.rows(0), 0, 9_000)
+    assert failed[0] + collector.rows == expected(options.rows(), 0, 9_000)
 
 
 def test_a_paced_stream_gives_its_first_rows_at_once_and_every_row_in_the_end(
@@ -164,7 +177,7 @@ def test_a_paced_stream_gives_its_first_rows_at_once_and_every_row_in_the_end(
             assert not query.awaitTermination(timeout=1)
     finally:
         query.stop()
-    assert collector.rows == expected(options.rows(0), 0, 3_000)
+    assert collector.rows == expected(options.rows(), 0, 3_000)
     assert len(collector.batches) > 1
     assert len(collector.batches[0]) < 3_000
 

@@ -58,14 +58,12 @@ def _name(document: Document, path: Path, result: Aggregations, problems: Proble
         if name in result.names:
             message = "two aggregations have no name"
             problems.add(document.problem(message, path, "give each its 'name'"))
-            name = None
     else:
         node = document.good(*path, "name")
         name = node.value if node is not None else None
         wrong = _name_problem(name, result) if name is not None else None
         if wrong is not None:
             problems.add(document.problem(wrong[0], (*path, "name"), wrong[1]))
-            name = None
     result.names.append(name)
     return name
 
@@ -226,9 +224,9 @@ class _Check:
         say = self.teller(index)
         self.use(rule.tree)
         name, span = self.measure_name(rule)
-        if name is None:
+        if name is None and not isinstance(rule.tree, Name):
             say("the measure needs a name", rule.tree.span, "write 'name: expression'")
-        elif (wrong := self.name_problem(name)) is not None:
+        elif name is not None and (wrong := self.name_problem(name)) is not None:
             say(wrong[0], span, wrong[1])
             name = None
         keys = frozenset(key.name for key in self.keys or ())
@@ -248,8 +246,10 @@ class _Check:
         if rule.name is not None:
             return rule.name, rule.name_span
         tree = rule.tree
-        if isinstance(tree, Apply) and tree.arguments and isinstance(tree.arguments[0], Name):
-            return tree.arguments[0].name, tree.arguments[0].span
+        if isinstance(tree, Apply) and tree.operator is None and tree.arguments:
+            first = tree.arguments[0]
+            if isinstance(first, Name) and tree.name in self.scope.catalog.aggregations:
+                return first.name, first.span
         return None, tree.span
 
     def name_problem(self, name: str) -> tuple[str, str] | None:

@@ -79,7 +79,8 @@ class _Check:
         rules = check_rules(self.document, scope, self.problems)
         aggregations = self.aggregations(rules, source)
         used = self.times(rules.scope) | aggregations.used | self.deduplicate(rules.scope)
-        if not takes_raw(self.document) and self.knows_uses():
+        writes = self.writes()
+        if writes and not takes_raw(self.document) and self.knows_uses():
             tell_unused(self.document, rules, used, self.problems)
         outputs = check_outputs(
             self.document, self.catalog, aggregations, self.problems, self.not_yet
@@ -88,7 +89,6 @@ class _Check:
         check_analysis(
             self.document, self.catalog, aggregations, self.problems, self.not_yet
         )
-        self.something_to_write()
         found = Checked(
             self.document.path,
             self.problems.sorted(),
@@ -140,10 +140,7 @@ class _Check:
         method = self.document.good("input", "input_type")
         if method is None:
             return None
-        if self.document.has("input", "options"):
-            if self.document.good("input", "options") is None:
-                return None
-        elif self.document.wrong & {"/input/options"}:
+        if self.document.is_wrong("input", "options"):
             return None
         section = self.catalog.inputs[method.value]
         return instance(section, self.document, ("input",), self.problems)
@@ -179,7 +176,7 @@ class _Check:
         shown = path if shown.startswith("..") else shown
         if not os.path.isfile(path):
             message = f"there is no file '{name}'"
-            hint = "" if os.path.isabs(name) else f"looked for as {shown}"
+            hint = "" if shown == name else f"looked for as {shown}"
             at = ("input", "data_structure")
             self.problems.add(self.document.problem(message, at, hint))
             return None
@@ -258,16 +255,17 @@ class _Check:
             for pointer in self.document.wrong
         )
 
-    def something_to_write(self) -> None:
+    def writes(self) -> bool:
+        """Whether there is something to write; tells it where there is nothing."""
         node = self.document.root.at(("processing", "aggregations"))
         empty = node is None or (isinstance(node.value, list) and not node.value)
-        path = ("processing",)
-        if not empty or takes_raw(self.document) or self.document.good(*path) is None:
-            return
-        if any(self.document.has(*each, "streams") for each in output_paths(self.document)):
+        if not empty or takes_raw(self.document):
+            return True
+        if self.document.good("processing") is not None:
             hint = "add 'aggregations', or take 'raw' in an output"
             message = "there is nothing to write: no aggregations, and no output takes 'raw'"
-            self.problems.add(self.document.problem(message, path, hint))
+            self.problems.add(self.document.problem(message, ("processing",), hint))
+        return False
 
     def query(
         self,

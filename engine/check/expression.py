@@ -180,7 +180,7 @@ class ExpressionCheck:
             self.say(
                 f"'{parameter.name}' of {declaration.signature} must be {kind.name}, is {found}",
                 tree.span,
-                _type_hint(argument.type, kind.accepts),
+                "" if kind.constant else _type_hint(argument.type, kind.accepts),
             )
             fits = False
         return fits

@@ -61,7 +61,7 @@ def _target(
     if not section.RUNS:
         message = f"the output '{method.value}' does not run yet"
         not_yet.append(document.problem(message, (*path, "method")))
-    if document.has(*path, "options") and document.good(*path, "options") is None:
+    if document.is_wrong(*path, "options"):
         return None
     return instance(section, document, path, problems)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,7 +37,6 @@ class Transformation:
     rules: list[plan.Rule] = field(default_factory=list)
     #: Rule name -> (its index, the names that it uses).
     uses: dict[str, tuple[int, frozenset[str]]] = field(default_factory=dict)
-    complete: bool = True
 
 
 def check_rules(document: Document, scope: Scope, problems: Problems) -> Transformation:
@@ -49,11 +49,9 @@ def check_rules(document: Document, scope: Scope, problems: Problems) -> Transfo
     for index, (rule, name) in enumerate(parsed):
         say = teller(document, (*PATH, index), problems)
         if rule is None:
-            found.complete = False
-            if name is None:
-                scope = replace(scope, is_open=True)
-            else:
+            if name is not None:
                 fields[name] = None
+            scope = replace(scope, is_open=scope.is_open or _is_unreadable(document, index))
             continue
         assert name is not None
         later = frozenset(each for each in names[index + 1 :] if each)
@@ -62,9 +60,7 @@ def check_rules(document: Document, scope: Scope, problems: Problems) -> Transfo
         seen.setdefault(name, index)
         fields[name] = None if typed is None else typed.type
         found.uses[name] = (index, _names(rule))
-        if typed is None:
-            found.complete = False
-        else:
+        if typed is not None:
             text = document.root.at((*PATH, index))
             found.rules.append(plan.Rule(name, typed, text.value if text else ""))
     found.scope = replace(scope, fields=fields)
@@ -87,10 +83,15 @@ def _parsed(
         rule = parse_rule(node.value)
     except RuleError as error:
         teller(document, (*PATH, index), problems)(error.message, error.span, error.hint)
-        name = node.value.partition(":")[0].strip()
+        name = node.value.partition(":")[0].strip(" \t'\"`")
         return None, name if name.isidentifier() else None
     name = rule.name if rule.name is not None else getattr(rule.tree, "name", None)
     return rule, name
+
+
+def _is_unreadable(document: Document, index: int) -> bool:
+    """Whether a rule has a name that nobody can know: it is not even a string."""
+    return document.good(*PATH, index) is None
 
 
 def _typed(
@@ -138,6 +139,4 @@ def tell_unused(
 
 def words(value: Any) -> set[str]:
     """The words of a rule that could not be parsed: what it may use."""
-    import re
-
     return set(re.findall(r"[^\W\d]\w*", value)) if isinstance(value, str) else set()

@@ -31,11 +31,12 @@ class Document:
 
     def good(self, *path: str | int) -> Node | None:
         """The node at a path, unless it is absent, or it or a part of it has a problem."""
-        node = self.root.at(path)
+        return None if self.is_wrong(*path) else self.root.at(path)
+
+    def is_wrong(self, *path: str | int) -> bool:
+        """Whether a value, present or missing, has a problem, or a part of it has."""
         pointer = pointer_of(path)
-        if node is None or any(_within(each, pointer) for each in self.wrong):
-            return None
-        return node
+        return any(_within(each, pointer) for each in self.wrong)
 
     def has(self, *path: str | int) -> bool:
         return self.root.at(path) is not None

@@ -69,6 +69,8 @@ def _missing(
     what = "section" if not path else "option"
     message = f"{place_name(path)} needs the {what} '{name}'"
     hint = about.get("description", "")
+    if about.get("required"):
+        hint = f"with {', '.join(map(repr, about['required']))}"
     spoiled = f"{pointer}/{escape(name)}"
     return Problem(message, document.source, node.span.start, pointer, hint), spoiled
 

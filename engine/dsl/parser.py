@@ -178,6 +178,8 @@ class _Parser:
         before = self.tokens[self.at - 1]
         if self.token.kind in ("word", "number", "string") or self.is_sign("("):
             hint = f"an operator or ',' is missing behind '{before.text[:40]}'"
+            if self.token.text == "in":
+                hint = f"write in({before.text[:40]}, 1, 2)"
         raise RuleError(
             f"expected an operator or the end of the rule, found {self.token}",
             self.token.span,

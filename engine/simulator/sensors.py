@@ -1,4 +1,4 @@
-"""Turns row numbers into the rows of the sensors demo: as a sensor meant them, and as they are sent."""
+"""Turns row numbers into rows of the sensors demo, as the sensors meant them and as they go out."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ class Simulation:
         scenario: a name of `SCENARIOS`.
         count: rows in all; None is without end.
         rate: rows a second of real time; 0 is as fast as it goes.
-        start: event time of row 0, epoch seconds; None is the moment when the simulation begins.
+        start: event time of row 0, epoch seconds; None is now.
         speed: rows a second of event time; None is the rate, or 1000 where that is 0.
         max_rows: of a micro-batch; None is no limit.
 
@@ -46,11 +47,11 @@ class Simulation:
         for problem in self._problems():
             raise ValueError(problem)
 
-    def rows(self, now: float) -> Sensors:
-        """The sequence of rows; `now` (epoch seconds) is its start where the options name none."""
+    def rows(self) -> Sensors:
+        """The sequence of rows; the clock is read where the options name no start."""
         return SCENARIOS[self.scenario](
             seed=self.seed,
-            start=int(now) if self.start is None else self.start,
+            start=int(time.time()) if self.start is None else self.start,
             speed=self.speed or self.rate or Sensors.speed,
             malformed=self.malformed,
             late=self.late,

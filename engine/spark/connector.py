@@ -94,7 +94,7 @@ def not_fetched(said: str) -> list[str]:
         ['org.x:kafka-clients:3.9.1']
     """
     found = re.findall(
-        r"(?:unresolved dependency|download failed): ([\w.-]+)#([\w.-]+);([\w.-]+[\w])", said
+        r"(?:unresolved dependency|download failed): ([\w.-]+)#([\w.-]+);([\w.-]*\w)", said
     )
     return sorted({":".join(each) for each in found})
 

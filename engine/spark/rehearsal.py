@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.udf import UserDefinedFunction
-from pyspark.util import PythonEvalType
 
 from engine.spark import jvm
+from engine.spark.arrow import map_in_arrow
 from engine.spark.session import session
 
 if TYPE_CHECKING:
@@ -53,9 +52,7 @@ def rehearse() -> None:
 
 def _write(rows: DataFrame, _: int) -> None:
     kept = rows.persist()
-    counted = UserDefinedFunction(_count, "n long", evalType=PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
-    column = counted(*[kept[name] for name in kept.columns])._jc
-    DataFrame(kept._jdf.mapInArrow(column, False, None), kept.sparkSession).collect()
+    map_in_arrow(kept, _count, "n long").collect()
     kept.selectExpr("to_json(struct(*)) as line").toArrow()
     kept.unpersist()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -59,6 +59,8 @@ def static(spark: SparkSession, options: Simulation) -> DataFrame:
 
 def _source(spark: SparkSession, options: Simulation, reader: Any) -> DataFrame:
     spark.dataSource.register(SimulatedSource)
+    # "Now" is decided once: a DataFrame that is read twice must have the same rows twice.
+    options = replace(options, start=options.rows().start)
     tasks = spark.sparkContext.defaultParallelism
     source = reader.format(SimulatedSource.name())
     rows: DataFrame = source.options(**{_OPTION: json.dumps(asdict(options)), _TASKS: tasks}).load()
@@ -117,7 +119,7 @@ class SimulatedReader(DataSourceReader):
         self.options, self.tasks = options, tasks
 
     def partitions(self) -> Sequence[InputPartition]:
-        return _slices(self.options.rows(time.time()), 0, self.options.count or 0, self.tasks)
+        return _slices(self.options.rows(), 0, self.options.count or 0, self.tasks)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, Slice)
@@ -137,7 +139,7 @@ class SimulatedStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._began: tuple[int, float] | None = None
 
     def initialOffset(self) -> dict[str, int]:  # noqa: N802
-        return {"next": 0, "start": self.options.rows(time.time()).start}
+        return {"next": 0, "start": self.options.rows().start}
 
     def prepareForTriggerAvailableNow(self) -> None:  # noqa: N802
         if self.options.count is None:
@@ -170,7 +172,7 @@ class SimulatedStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> Sequence[InputPartition]:
         if start["next"] == end["next"]:
             return []
-        rows = self.options.rows(end["start"])
+        rows = replace(self.options, start=end["start"]).rows()
         return _slices(rows, start["next"], end["next"], self.tasks)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:

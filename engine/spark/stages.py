@@ -175,10 +175,8 @@ class _Stages:
         while len(self._selects) <= value.stage:
             self._selects.append([])
         name = f"_t{sum(map(len, self._selects))}"
-        self._selects[value.stage].append(value.column.alias(name))
-        column = field_column(name)
-        # Spark would put the expression back in the place of a column that is named only once.
-        return _Value(F.least(column, column), 2, value.stage + 1, value.dirty)
+        self._selects[value.stage].append(_kept(value.column).alias(name))
+        return _Value(field_column(name), 1, value.stage + 1, value.dirty)
 
     def _shape(self, call: plan.Call) -> _Shape:
         types = tuple(each.type for each in call.arguments)
@@ -186,6 +184,17 @@ class _Stages:
         if key not in self._shapes:
             self._shapes[key] = _shape(call, self._time_zone)
         return self._shapes[key]
+
+
+def _kept(column: Column) -> Column:
+    """The column, which Spark's optimizer will not put back into what names it.
+
+    It merges selects where a column is named once, and moves every filter below all of them, however
+    often that repeats an expression: both would undo the stages, the second exponentially. It leaves
+    alone what is not deterministic, so the column is made the least of itself and of a null that
+    depends on the partition.
+    """
+    return F.least(column, F.when(F.spark_partition_id() < 0, F.lit(None)))
 
 
 @dataclass(frozen=True)
