@@ -7,6 +7,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -22,8 +23,8 @@ from engine.simulator.lines import FORMATS
 
 #: Rows of one write: large enough to be fast, small enough to stop at once.
 CHUNK = 8192
-#: Seconds that Kafka may take to answer at first, and to acknowledge a row.
-BROKER_TIMEOUT, DELIVERY_TIMEOUT = 10, 60
+#: Seconds that Kafka may take to accept a connection, and to answer what is sent.
+CONNECT_TIMEOUT, DELIVERY_TIMEOUT = 10, 30
 EPILOG = """\
 examples:
   %(prog)s --count 5                             five rows
@@ -117,7 +118,7 @@ def _to_kafka(
     """Sends rows with the sensor's id as key; returns when the broker has acknowledged all."""
     try:
         from kafka import KafkaProducer
-        from kafka.errors import KafkaError
+        from kafka.errors import KafkaError, KafkaTimeoutError
     except ImportError:
         raise UndeliveredError("--kafka needs the package 'kafka-python'") from None
     # The client's own log lines would come before the sentence, and say less.
@@ -138,8 +139,8 @@ def _to_kafka(
             acks="all",
             linger_ms=20,
             batch_size=1 << 18,
-            bootstrap_timeout_ms=BROKER_TIMEOUT * 1000,
-            max_block_ms=BROKER_TIMEOUT * 1000,
+            bootstrap_timeout_ms=DELIVERY_TIMEOUT * 1000,
+            max_block_ms=DELIVERY_TIMEOUT * 1000,
             delivery_timeout_ms=DELIVERY_TIMEOUT * 1000,
         )
         try:
@@ -149,8 +150,9 @@ def _to_kafka(
             producer.close(timeout=1)
         if failures:
             raise failures[0]
-    except (KafkaError, AssertionError) as error:
-        reason = error.args[0] if error.args else "no answer"
+    except KafkaError as error:
+        silent = isinstance(error, KafkaTimeoutError) or not error.args
+        reason = f"no answer for {DELIVERY_TIMEOUT} s" if silent else error.args[0]
         raise UndeliveredError(f"cannot send to topic '{topic}' at {broker}: {reason}") from None
     return sent
 
@@ -159,7 +161,7 @@ def _reach(broker: str) -> None:
     """Knocks at the broker's door: Kafka's client would try for long and not say what is wrong."""
     host, _, port = broker.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), BROKER_TIMEOUT).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT).close()
     except OSError as error:
         reason = (error.strerror or "no answer").lower()
         raise UndeliveredError(f"cannot reach Kafka at {broker}: {reason}") from None
@@ -206,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--truth", type=Path, metavar="FILE", help="write the exact window results here")
     add("--window", type=int, default=10, metavar="SECONDS", help="size of the truth's windows; 10")
     add("--kafka", type=_address, metavar="HOST:PORT", help="send there instead of printing")
-    add("--topic", help="of Kafka; a row's key is its sensor's id")
+    add("--topic", type=_topic, help="of Kafka; a row's key is its sensor's id")
     return parser
 
 
@@ -227,6 +229,12 @@ def _moment(text: str) -> int:
 
 def _separator(text: str) -> str:
     return text.replace("\\t", "\t")
+
+
+def _topic(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", text):
+        raise argparse.ArgumentTypeError(f"letters, digits and '._-' name a topic, found '{text}'")
+    return text
 
 
 def _address(text: str) -> str:

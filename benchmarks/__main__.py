@@ -1,5 +1,6 @@
 """Turns `python -m benchmarks [NAME [OPTION...]]` into a run of one benchmark, or of all."""
 
+import signal
 import sys
 
 import benchmarks.startup.run
@@ -10,6 +11,8 @@ BENCHMARKS = {"w1": benchmarks.w1.run.main, "startup": benchmarks.startup.run.ma
 
 def main(arguments: list[str]) -> int:
     """The exit status: 0 done, 1 a contender failed or has other results, 2 a usage mistake."""
+    # As an exception, so that a measured tree of processes is killed on the way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if not arguments:
         return max(run([]) for run in BENCHMARKS.values())
     name, *options = arguments

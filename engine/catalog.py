@@ -81,5 +81,5 @@ def _methods(kind: str) -> dict[str, type[Any]]:
         content = vars(importlib.import_module(f"{package.__name__}.{module.name}"))
         for value in content.values():
             if isinstance(value, type) and is_dataclass(value) and "METHOD" in vars(value):
-                found[value.METHOD] = value
+                found[vars(value)["METHOD"]] = value
     return found

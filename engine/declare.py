@@ -47,7 +47,10 @@ class _Functions:
         return getattr(functions, name)
 
 
-F: Any = _Functions()
+if TYPE_CHECKING:
+    from pyspark.sql import functions as F
+else:
+    F = _Functions()
 
 
 @dataclass(frozen=True)

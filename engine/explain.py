@@ -136,9 +136,7 @@ def text(expression: plan.Expression) -> str:
     return done[id(expression)][0]
 
 
-def _applied(
-    node: plan.Call | plan.Aggregate, arguments: list[tuple[str, int]]
-) -> tuple[str, int]:
+def _applied(node: plan.Call | plan.Aggregate, arguments: list[tuple[str, int]]) -> tuple[str, int]:
     name = node.operation.name if isinstance(node, plan.Call) else node.aggregation.name
     if isinstance(node, plan.Call) and len(arguments) == 2 and name in _SYMBOLS:
         symbol, power = _SYMBOLS[name]

@@ -2,8 +2,8 @@
 
 Aggregations with the same window, keys and condition are one *unit*: their measures stand side by
 side in one group. Several units share one stateful operator: each row is exploded into a row for
-each unit that takes it, and the unit is a part of the group's key. The aggregates of different units
-share *slots*: ``max`` of a double in one unit and in another are one column of the state.
+each unit that takes it, and the unit is a part of the group's key. The aggregates of different
+units share *slots*: ``max`` of a double in one unit and in another are one column of the state.
 """
 
 from __future__ import annotations

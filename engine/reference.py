@@ -1,4 +1,4 @@
-"""The catalog becomes the reference of the DSL, as Markdown: what ``ts-engine operations`` prints."""
+"""The catalog becomes the reference of the DSL, as Markdown: ``ts-engine operations``."""
 
 from __future__ import annotations
 

@@ -236,7 +236,7 @@ def test_an_endless_run_ends_cleanly_and_tells_the_truth_of_what_it_printed(
     file = tmp_path / "truth.json"
     command = [sys.executable, "generator.py", "--rate=5000", START, f"--truth={file}"]
     with subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=REPOSITORY, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -289,6 +289,10 @@ MISTAKES = [
     (["--kafka=localhost:9092"], "--kafka and --topic go together"),
     (["--topic=a"], "--kafka and --topic go together"),
     (["--kafka=localhost", "--topic=a"], "argument --kafka: expected HOST:PORT, found 'localhost'"),
+    (
+        ["--topic=a b", "--kafka=localhost:9092"],
+        "argument --topic: letters, digits and '._-' name a topic, found 'a b'",
+    ),
     (["--window=0"], "--window must be 1 second or more"),
     (["--truth=/none/there/truth.json"], "--truth: there is no folder '/none/there'"),
     (["--cou=1"], "unrecognized arguments: --cou=1"),

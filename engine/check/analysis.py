@@ -91,7 +91,7 @@ def _check_history(document: Document, catalog: Catalog, problems: Problems) -> 
     answering = sorted(name for name, each in catalog.outputs.items() if each.ANSWERS)
     hint = f"of the methods, {', '.join(answering)} answer"
     if not mains:
-        message = "the analysis asks about the past, and no output has \"main\": true"
+        message = 'the analysis asks about the past, and no output has "main": true'
         problems.add(document.problem(message, ("analysis",), hint))
     for path in mains[1:]:
         problems.add(document.problem("two outputs are the main one", (*path, "main")))

@@ -16,7 +16,7 @@ from engine.catalog import Catalog, Conflict
 from engine.check.aggregation import Aggregations, check_aggregations
 from engine.check.analysis import check_analysis, check_databases
 from engine.check.expression import Scope
-from engine.check.outputs import check_outputs, instance, output_paths, takes_raw
+from engine.check.outputs import check_outputs, instance, takes_raw
 from engine.check.structure import input_fields
 from engine.check.transformation import Transformation, check_rules, tell_unused
 from engine.config.durations import milliseconds
@@ -52,8 +52,7 @@ def check(path: str, environment: Mapping[str, str] | None = None) -> Checked:
     document = load(path, schema(catalog), known, problems)
     if document is None:
         return Checked(path, problems.sorted())
-    found = _Check(document, catalog, problems, known).config()
-    return found
+    return _Check(document, catalog, problems, known).config()
 
 
 class _Check:
@@ -86,9 +85,7 @@ class _Check:
             self.document, self.catalog, aggregations, self.problems, self.not_yet
         )
         check_databases(self.document, self.problems, self.not_yet)
-        check_analysis(
-            self.document, self.catalog, aggregations, self.problems, self.not_yet
-        )
+        check_analysis(self.document, self.catalog, aggregations, self.problems, self.not_yet)
         found = Checked(
             self.document.path,
             self.problems.sorted(),
@@ -114,9 +111,7 @@ class _Check:
                 hint = f"it is looked for in {os.path.relpath(folder)} and where Python looks"
                 if missing != name and not name.startswith(missing + "."):
                     hint = f"it imports '{missing}', which is not installed"
-                self.problems.add(
-                    self.document.problem(f"there is no module '{name}'", path, hint)
-                )
+                self.problems.add(self.document.problem(f"there is no module '{name}'", path, hint))
             except Conflict as error:
                 self.problems.add(self.document.problem(str(error), path, "rename yours"))
             except Exception as error:
@@ -194,9 +189,7 @@ class _Check:
         batch = self.document.good("input", "options", "batchDuration")
         default = 10 if source is None else source.batchDuration
         seconds = batch.value if batch is not None else default
-        found = check_aggregations(
-            self.document, rules.scope, round(seconds * 1000), self.problems
-        )
+        found = check_aggregations(self.document, rules.scope, round(seconds * 1000), self.problems)
         self.not_yet += found.not_yet
         return found
 
@@ -212,11 +205,10 @@ class _Check:
             if not scope.is_open:
                 hint = nearest(name, scope.fields)
                 self.problems.add(self.document.problem(f"unknown field '{name}'", at, hint))
-        elif (of := scope.fields[name]) is not None:
-            if of is not Type.TIMESTAMP and not of.is_number:
-                message = f"event_time must be a timestamp or a number of seconds, is {of}"
-                hint = f"a rule can convert it: time: timestamp({name})"
-                self.problems.add(self.document.problem(message, at, hint))
+        elif (of := scope.fields[name]) not in (None, Type.TIMESTAMP) and not of.is_number:
+            message = f"event_time must be a timestamp or a number of seconds, is {of}"
+            hint = f"a rule can convert it: time: timestamp({name})"
+            self.problems.add(self.document.problem(message, at, hint))
         return {name}
 
     def time_zone(self) -> None:

@@ -30,7 +30,7 @@ def check_outputs(
     not_yet: list[Problem],
 ) -> list[plan.Output]:
     """Builds every output; tells unknown streams, wrong options, and what does not run yet."""
-    found = []
+    found: list[plan.Output] = []
     for path in output_paths(document):
         streams = _streams(document, path, aggregations, problems, not_yet)
         target = _target(document, path, catalog, problems, not_yet)
@@ -67,7 +67,7 @@ def _target(
 
 
 def instance(section: Any, document: Document, path: Path, problems: Problems) -> Any:
-    """A method's options built from ``path/options``, its own check told there; None on problems."""
+    """A method built from ``path/options``, its own check told there; None on problems."""
     node = document.root.at((*path, "options"))
     target = build(section, node.plain() if node is not None else {}, document.beside)
     told: list[bool] = []
@@ -93,7 +93,7 @@ def _streams(
     named = [name for name in aggregations.names if name is not None]
     if not document.has(*path, "streams"):
         if not aggregations.names and not document.has("processing", "aggregations"):
-            hint = "write \"streams\": [\"raw\"]"
+            hint = 'write "streams": ["raw"]'
             message = "the output takes the aggregations, and there are none"
             problems.add(document.problem(message, path, hint))
         return named
@@ -119,7 +119,7 @@ def takes_raw(document: Document) -> bool:
     """Whether an output takes ``raw``, as far as can be seen: then every rule is used."""
     for path in output_paths(document):
         node = document.root.at((*path, "streams"))
-        if node is not None and isinstance(node.value, list):
-            if any(each.value in (plan.RAW, plan.LATE) for each in node.value):
-                return True
+        streams = node.value if node is not None and isinstance(node.value, list) else []
+        if any(each.value in (plan.RAW, plan.LATE) for each in streams):
+            return True
     return False

@@ -59,14 +59,14 @@ def input_fields(
         _check_format(document, (*path, name), declared, problems)
         steps = tuple(declared.get("path", name).split("."))
         fields.append(
-            plan.InputField(name, FIELD_TYPES[declared["type"]], index, steps, declared.get("format"))
+            plan.InputField(
+                name, FIELD_TYPES[declared["type"]], index, steps, declared.get("format")
+            )
         )
     return types, tuple(fields)
 
 
-def _index_problem(
-    name: str, index: int | None, taken: dict[int, str]
-) -> tuple[str, str] | None:
+def _index_problem(name: str, index: int | None, taken: dict[int, str]) -> tuple[str, str] | None:
     if index is None:
         return f"'{name}' needs the option 'index'", "the column in the record, from 0"
     if index in taken:

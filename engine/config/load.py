@@ -120,7 +120,7 @@ def load(
     environment: Mapping[str, str],
     problems: Problems,
 ) -> Document | None:
-    """Reads, parses, replaces variables and validates; None where there is nothing to go on with."""
+    """Reads, parses, replaces variables, validates; None where nothing is left to go on with."""
     source = read(path, problems)
     if source is None:
         return None
@@ -140,7 +140,9 @@ def validated(
 ) -> Document | None:
     """The document of a parsed text, its schema's problems told."""
     hidden = replace(source, secrets=_secrets(root), hides_secret_lines=False)
-    problems.found = [replace(p, source=hidden) if p.source is source else p for p in problems.found]
+    problems.found = [
+        replace(p, source=hidden) if p.source is source else p for p in problems.found
+    ]
     failed = variables.interpolate(root, hidden, environment, problems)
     document = Document(path, hidden, root, failed)
     _validate(document, schema, problems)

@@ -101,7 +101,10 @@ def _value(error: Any, path: tuple[str | int, ...]) -> tuple[str, str]:
         case "enum" | "const" if not secret:
             known = [each for each in wanted if each is not None]
             hint = nearest(str(found), known) if isinstance(found, str) else ""
-            return f"{name} is {_shown(found)}, which is not known", hint or f"write {either(known)}"
+            return (
+                f"{name} is {_shown(found)}, which is not known",
+                hint or f"write {either(known)}",
+            )
         case "minimum":
             return f"{name} must be at least {wanted}, is {_shown(found)}", ""
         case "exclusiveMinimum":

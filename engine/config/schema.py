@@ -38,7 +38,7 @@ def is_required(field: Field[Any]) -> bool:
 
 
 @cache
-def hints(section: type[Any]) -> Mapping[str, Any]:
+def hints(section: Any) -> Mapping[str, Any]:
     """The types of a section's fields."""
     return typing.get_type_hints(section)
 

@@ -18,7 +18,7 @@ class RuleError(Exception):
 
 @dataclass(frozen=True)
 class Token:
-    """``kind`` is number, string, word, sign or end; ``value`` what a number or string stands for."""
+    """``kind`` is number, string, word, sign or end; ``value`` that of a number or string."""
 
     kind: str
     text: str

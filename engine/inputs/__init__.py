@@ -20,8 +20,8 @@ Say = Callable[[str, str, str], None]
 class Records:
     """The options that every input has, and what the engine asks of an input.
 
-    ``frame`` gives a record a row: ``value`` (its text, string or binary), the columns of ``origin``
-    and, where a record has a time of its own, ``_recorded``.
+    ``frame`` gives a record a row: ``value`` (its text, string or binary), the columns of
+    ``origin`` and, where a record has a time of its own, ``_recorded``.
     """
 
     #: Columns that say where a record came from.

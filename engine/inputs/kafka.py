@@ -53,7 +53,10 @@ class Kafka(Records):
         "at most so many records a micro-batch", None, minimum=1
     )
     passed: Mapping[str, Any] = option(
-        "options of the Kafka client pass through (TLS, SASL …)", {}, name="kafka.*", prefix="kafka."
+        "options of the Kafka client pass through (TLS, SASL …)",
+        {},
+        name="kafka.*",
+        prefix="kafka.",
     )
 
     def check(self, say: Say) -> None:

@@ -1,8 +1,9 @@
 """Outputs: each module is one ``method``, a dataclass of its options and how rows are written.
 
 An output has two sides. ``Target.open`` gives the driver's: it prepares what is written to, and is
-told when a micro-batch begins and ends. Its ``factory`` goes to the executors, where each task makes
-a ``Writer`` and hands it the rows of its partition as Arrow batches: rows never pass the driver.
+told when a micro-batch begins and ends. The factory that ``begin`` gives goes to the executors,
+where each task makes a ``Writer`` and hands it the rows of its partition as Arrow batches: rows
+never pass the driver.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ def iso(times: pa.Array) -> pa.Array:
 
 def texts(column: pa.Array) -> list[Any]:
     """A column's values, times as ISO texts."""
-    return (iso(column) if pa.types.is_timestamp(column.type) else column).to_pylist()
+    found: list[Any] = (iso(column) if pa.types.is_timestamp(column.type) else column).to_pylist()
+    return found
 
 
 def rows(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:

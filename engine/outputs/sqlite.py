@@ -237,8 +237,9 @@ def _make_table(connection: sqlite3.Connection, stream: Stream) -> None:
     known = {row[1].lower() for row in present}
     keys = {row[1] for row in present if row[5]}
     if stream.is_windowed and keys != set(_primary(stream)):
+        told = ", ".join(sorted(keys)) or "none"
         raise OutputError(
-            f"the table '{stream.name}' exists with another key ({', '.join(sorted(keys)) or 'none'}); "
+            f"the table '{stream.name}' exists with another key ({told}); "
             "name another file, or drop the table"
         )
     for name, of in declared.items():
@@ -249,9 +250,7 @@ def _make_table(connection: sqlite3.Connection, stream: Stream) -> None:
 def _insert(stream: Stream) -> str:
     names = _names(stream)
     places = ", ".join("?" * len(names))
-    return (
-        f"INSERT INTO {quoted(stream.name)} ({', '.join(map(quoted, names))}) VALUES ({places})"
-    )
+    return f"INSERT INTO {quoted(stream.name)} ({', '.join(map(quoted, names))}) VALUES ({places})"
 
 
 def _upsert(stream: Stream) -> str:

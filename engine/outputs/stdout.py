@@ -29,7 +29,9 @@ class Stdout(Target):
 
     METHOD: ClassVar[str] = "stdout"
 
-    format: Literal["table", "json"] = option("tables for people, or one JSON object a line", "table")
+    format: Literal["table", "json"] = option(
+        "tables for people, or one JSON object a line", "table"
+    )
     rows: int = option("table: how many rows of a stream are shown for each batch", 20, minimum=1)
 
     def open(self, job: Job) -> OpenStdout:
@@ -52,7 +54,7 @@ class OpenStdout:
             self.server = _Server((job.driver, 0), self)
         except OSError as error:
             raise OutputError(f"output 'stdout': cannot listen at {job.driver}: {error}") from error
-        self.address = self.server.server_address[:2]
+        self.address = (job.driver, int(self.server.server_address[1]))
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def begin(self, batch: Batch) -> Factory:
@@ -170,9 +172,7 @@ class _Connection(socketserver.StreamRequestHandler):
 class StdoutWriter:
     """A task's side."""
 
-    def __init__(
-        self, address: tuple[str, int], token: str, limit: int | None, task: int
-    ) -> None:
+    def __init__(self, address: tuple[str, int], token: str, limit: int | None, task: int) -> None:
         self.address, self.token, self.limit = address, token, limit
         self.connection: socket.socket | None = None
         self.first: dict[str, list[tuple[Any, ...]]] = {}

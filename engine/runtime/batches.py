@@ -80,7 +80,7 @@ class Batches:
     is_first: bool = True
 
     def streaming(self, frame: DataFrame, number: int) -> None:
-        """One micro-batch: one pass for the windows, a second where rows are raw, broken or late."""
+        """One micro-batch: a pass for the windows, a second for raw, broken and late rows."""
         self.stopping.refuse_batch()
         began = time.monotonic()
         assert self.checkpoint is not None

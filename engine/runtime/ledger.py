@@ -107,7 +107,7 @@ class Ledger:
         head = f"{name}: {self.batches:,} batch{plural}, {self.rows:,} rows read"
         lines = [f"{head}, {self.malformed:,} malformed"]
         if self.aggregations:
-            rows = [("", *TERMS)]
+            rows: list[tuple[str, ...]] = [("", *TERMS)]
             for each, account in self.aggregations.items():
                 rows.append((each, *(f"{getattr(account, term):,}" for term in TERMS)))
             widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

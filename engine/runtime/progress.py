@@ -22,7 +22,9 @@ class Progress:
         if moves:
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, unit=" rows", unit_scale=True, leave=False, mininterval=0.2)
+            self.bar = tqdm(
+                total=total, unit=" rows", unit_scale=True, leave=False, mininterval=0.2
+            )
             self.bar.set_postfix_str("starting")
 
     @classmethod

@@ -17,7 +17,7 @@ from engine.runtime.ledger import Ledger
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-    from pyspark.sql.streaming import StreamingQuery
+    from pyspark.sql.streaming.query import StreamingQuery
 
 STREAM, ONCE, BATCH = "stream", "once", "batch"
 DONE, FAILED, MISTAKE = 0, 1, 2
@@ -87,7 +87,9 @@ class _Running:
         stopping = Stopping()
         with stopping.on_signals():
             spark = self._session()
-            ledger = self._batch(spark) if self.asked.mode == BATCH else self._stream(spark, stopping)
+            ledger = (
+                self._batch(spark) if self.asked.mode == BATCH else self._stream(spark, stopping)
+            )
         self._report(ledger)
         _say(ledger.text(self.query.name))
         return DONE if ledger.is_balanced else FAILED
@@ -180,7 +182,8 @@ class _Running:
 
         count = getattr(self.query.input.source, "count", None)
         try:
-            while not query.awaitTermination(0.2):
+            # The stub says int; the method takes fractions of a second.
+            while not query.awaitTermination(0.2):  # type: ignore[arg-type]
                 if count is not None and batches.ledger.rows >= count:
                     stopping.wanted.set()
                 if stopping.wanted.is_set() and not query.status["isTriggerActive"]:

@@ -8,8 +8,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from engine import plan
-from engine.spark.expression import field_column
 from engine.fusion import Slot, Unit, slots
+from engine.spark.expression import field_column
 from engine.spark.rows import ORDER, TIME
 from engine.spark.stages import add_columns, compile_expression
 from engine.spark.windows import watermarked, window_end, window_start
@@ -38,16 +38,12 @@ def taken(unit: Unit, index: int) -> Column:
 def with_conditions(frame: DataFrame, units: Sequence[Unit], time_zone: str) -> DataFrame:
     """Adds ``_where0``, ``_where1`` …: whether a unit's condition is met."""
     conditions = {
-        f"_where{index}": unit.where
-        for index, unit in enumerate(units)
-        if unit.where is not None
+        f"_where{index}": unit.where for index, unit in enumerate(units) if unit.where is not None
     }
     if not conditions:
         return frame
     frame = add_columns(frame, conditions, time_zone)
-    return frame.withColumns(
-        {name: truth(each, F.col(name)) for name, each in conditions.items()}
-    )
+    return frame.withColumns({name: truth(each, F.col(name)) for name, each in conditions.items()})
 
 
 class Grouping:
@@ -121,8 +117,9 @@ class Grouping:
                 if slot in given:
                     argument = given[slot].arguments[place]
                     name = self._argument(index, slot, place)
-                    is_field = isinstance(argument, plan.Reference)
-                    value = field_column(argument.name if is_field else name).cast(_sql(of))
+                    if isinstance(argument, plan.Reference):
+                        name = argument.name
+                    value = field_column(name).cast(_sql(of))
                 columns.append(value.alias(f"_a{number}_{place}"))
         return columns
 
@@ -131,9 +128,7 @@ class Grouping:
 
     @property
     def _ordered(self) -> bool:
-        return any(
-            aggregate.aggregation.takes_context for each in self.slots for aggregate in each
-        )
+        return any(aggregate.aggregation.takes_context for each in self.slots for aggregate in each)
 
     def _single(self, frame: DataFrame) -> DataFrame:
         met = taken(self.units[0], 0)
@@ -159,10 +154,7 @@ class Grouping:
         columns = []
         for number, slot in enumerate(self.all_slots):
             pattern = next(
-                aggregate
-                for each in self.slots
-                for aggregate, held in each.items()
-                if held == slot
+                aggregate for each in self.slots for aggregate, held in each.items() if held == slot
             )
             arguments = tuple(
                 argument
@@ -170,9 +162,7 @@ class Grouping:
                 else plan.Reference(f"_a{number}_{place}", argument.type)
                 for place, argument in enumerate(pattern.arguments)
             )
-            moved = plan.Aggregate(
-                pattern.aggregation, arguments, pattern.type, pattern.unified
-            )
+            moved = plan.Aggregate(pattern.aggregation, arguments, pattern.type, pattern.unified)
             column = compile_expression(moved, self.query.time_zone, F.col(ORDER))
             columns.append(column.alias(f"_s{number}"))
         return columns

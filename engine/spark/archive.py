@@ -1,4 +1,4 @@
-"""The class-data archive: Spark's classes as a JVM has them in memory, so that it starts in half the time.
+"""The class-data archive: Spark's classes as a JVM has them in memory, so that it starts sooner.
 
 Made once, in the background and at the lowest priority, or by the installation (``make``). A JVM
 that finds no archive, or one that does not fit it, starts as it would without. It is in nobody's

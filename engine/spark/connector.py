@@ -58,7 +58,7 @@ def packages(
         SparkUnavailable: the folder that the environment names does not hold the connector.
 
     Example:
-        >>> packages({"spark.jars": "/opt/spark-sql-kafka-0-10_2.13-4.2.0.jar"}, {}, Path(), "4.2.0")
+        >>> packages({"spark.jars": "spark-sql-kafka-0-10_2.13-4.2.0.jar"}, {}, Path(), "4.2.0")
         {}
         >>> packages({}, {}, Path("nowhere"), "4.2.0")
         {'spark.jars.packages': 'org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0'}

@@ -1,4 +1,4 @@
-"""A JVM of our own with Spark in it, started without a word, or the sentence why it did not start."""
+"""A JVM of our own with Spark in it, started without a word, or a sentence why it did not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INSTALL_JAVA = (
 _LAUNCHER_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
-class SparkUnavailable(Exception):
+class SparkUnavailable(Exception):  # noqa: N818 - a state of the machine, told to its user
     """Spark cannot be had on this machine; the text is a sentence for the user."""
 
 
@@ -157,17 +157,19 @@ def end() -> int:
     return int(gateway.proc.wait())
 
 
-_TELLING = re.compile(r"Error: (?!A fatal|Could not create)|Error occurred|Invalid |Unrecognized |"
-                      r"Exception in thread|Could not reserve")
+_TELLING = ("Error: ", "Exception in thread", "Invalid ", "Unrecognized ", "Could not reserve")
+_SAYING_NOTHING = ("Error: A fatal exception has occurred", "Error: Could not create the Java")
 
 
 def _reason(said: str) -> str:
     """A sentence from what a JVM that did not start has said."""
     if "UnsupportedClassVersionError" in said or "Unrecognized option: --add-" in said:
         return f"Java {_version()} at {java()} is too old; {INSTALL_JAVA}"
-    lines = [line.removeprefix("Error: ").strip() for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if _TELLING.match(line)] or lines[-1:] or ["it said nothing"]
-    return f"the JVM did not start: {telling[-1]}"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(_SAYING_NOTHING)]
+    telling = [line for line in lines if line.startswith(_TELLING)]
+    told = (telling or lines or ["it said nothing"])[-1]
+    return f"the JVM did not start: {told.removeprefix('Error: ')}"
 
 
 def _version() -> str:

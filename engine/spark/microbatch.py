@@ -42,8 +42,7 @@ class MicroBatch:
     def has_refused(self) -> bool:
         """Whether the stateful operator refused rows as late (their number it does not know)."""
         return any(
-            node.metrics().apply("numRowsDroppedByWatermark").value() > 0
-            for node in self._saves()
+            node.metrics().apply("numRowsDroppedByWatermark").value() > 0 for node in self._saves()
         )
 
     def late_watermark_ms(self) -> int | None:
@@ -57,11 +56,10 @@ class MicroBatch:
     def every_row(self) -> DataFrame:
         """All rows of this batch as they were before the ledger counted them; read again."""
         marked = next(
-            node
-            for node in _walk(self.execution.analyzed())
-            if node.nodeName() == "CollectMetrics"
+            node for node in _walk(self.execution.analyzed()) if node.nodeName() == "CollectMetrics"
         )
         session = self.frame.sparkSession
+        assert self.spark._jvm is not None
         datasets = self.spark._jvm.org.apache.spark.sql.classic
         of_rows = getattr(datasets, "Dataset$").__getattr__("MODULE$").ofRows
         return DataFrame(of_rows(session._jsparkSession, marked.child()), session)

@@ -9,9 +9,10 @@ from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from engine import plan
-from engine.spark.aggregate import Grouping, stream_column, taken, with_conditions
 from engine.fusion import Unit, units
-from engine.spark.rows import OK, TIME, rows
+from engine.spark.aggregate import Grouping, stream_column, taken, with_conditions
+from engine.spark.parse import OK
+from engine.spark.rows import TIME, rows
 from engine.spark.side import side_columns
 
 #: The name of the counts in Spark's plan; the node that makes them also marks where the rows of a

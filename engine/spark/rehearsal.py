@@ -1,4 +1,4 @@
-"""A small run that does what runs do, so that its JVM knows the classes that an archive should hold."""
+"""A small run that does what runs do: the classes that its JVM loads are what an archive holds."""
 
 from __future__ import annotations
 

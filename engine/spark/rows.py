@@ -8,13 +8,12 @@ from pyspark.sql import functions as F
 from engine import plan
 from engine.config.durations import readable
 from engine.spark.expression import field_column
-from engine.spark.parse import parse
+from engine.spark.parse import OK, REASON, parse
 from engine.spark.stages import apply_rules
 from engine.types import Type
 
-#: Whether a row is well-formed; why not (costly, computed only where it is selected); when it
-#: happened; what sorts rows of one time; when it was read.
-OK, REASON, TIME, ORDER, ARRIVED = "_ok", "_reason", "_time", "_order", "_arrived"
+#: When a row happened; what sorts rows of one time; when it was read.
+TIME, ORDER, ARRIVED = "_time", "_order", "_arrived"
 _SECONDS = 1_000_000
 #: The years 1 to 9999: what timestamps can be written as.
 _YEARS = (-62_135_596_800, 253_402_300_799)
@@ -23,7 +22,7 @@ _YEARS = (-62_135_596_800, 253_402_300_799)
 def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
     """Every record of the input as a row, the malformed ones too.
 
-    Columns: ``value`` (the record's text), where it came from, ``_arrived``, the fields, ``_time``,
+    Columns: ``_record`` (its text), where it came from, ``_arrived``, the fields, ``_time``,
     ``_ok`` and ``_reason``; ``_order`` where an aggregation goes by the order of rows.
     """
     source = query.input.source

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyspark
 from pyspark import SparkConf, SparkContext
@@ -193,9 +194,8 @@ def _start(wanted: Mapping[str, str], needs_kafka: bool) -> None:
 
 def _java_options(classes: Path | None) -> list[str]:
     options = ["-XX:-UsePerfData", archive.options(classes)]
-    conf = Path(os.environ.get("SPARK_CONF_DIR") or jvm.home() / "conf")
     ours = Path(__file__).with_name("log4j2.properties")
-    if ours.is_file() and not any(conf.glob("log4j2.*")):
+    if ours.is_file() and not any(_conf_folder().glob("log4j2.*")):
         options.append(f"-Dlog4j2.configurationFile={ours.as_uri()}")
         log = log_file()
         if log is not None and " " not in str(log):
@@ -203,11 +203,14 @@ def _java_options(classes: Path | None) -> list[str]:
     return [each for each in options if each]
 
 
+def _conf_folder() -> Path:
+    return Path(os.environ.get("SPARK_CONF_DIR") or jvm.home() / "conf")
+
+
 def _spark_defaults() -> dict[str, str]:
     """What ``spark-defaults.conf`` says; the format is Java's properties, in its plain form."""
-    folder = Path(os.environ.get("SPARK_CONF_DIR") or jvm.home() / "conf")
     try:
-        lines = (folder / "spark-defaults.conf").read_text(encoding="utf-8").splitlines()
+        lines = (_conf_folder() / "spark-defaults.conf").read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
     pairs = (line.replace("=", " ", 1).split(None, 1) for line in lines if line.strip())
@@ -237,7 +240,7 @@ def _total_memory() -> int:
 
 def _quiet() -> None:
     """Errors only from a JVM that is not ours, unless somebody has configured its log."""
-    java = SparkContext._jvm
+    java: Any = SparkContext._jvm
     named = java.java.lang.System.getProperty("log4j2.configurationFile")
     if named or java.java.lang.ClassLoader.getSystemResource("log4j2.properties"):
         return
@@ -290,11 +293,12 @@ def _await_executors(context: SparkContext) -> None:
 
 
 def _is_local(spark: SparkSession, folder: str) -> bool:
-    path = spark._jvm.org.apache.hadoop.fs.Path(folder)
+    java: Any = spark._jvm
+    path = java.org.apache.hadoop.fs.Path(folder)
     return bool(path.getFileSystem(spark._jsc.hadoopConfiguration()).getScheme() == "file")
 
 
 def _has_class(spark: SparkSession, name: str) -> bool:
-    java = spark._jvm.java.lang
-    loader = java.Thread.currentThread().getContextClassLoader()
+    java: Any = spark._jvm
+    loader = java.java.lang.Thread.currentThread().getContextClassLoader()
     return loader.getResource(name.replace(".", "/") + ".class") is not None

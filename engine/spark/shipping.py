@@ -1,16 +1,16 @@
-"""The engine and a user's modules reach executors that do not have them."""
+"""The engine and a user's modules reach the Python workers that do not have them."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import sys
+import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pyspark import cloudpickle
 from pyspark.sql import SparkSession
 
 _OWN = ("engine", "operations")
@@ -19,18 +19,21 @@ _OWN = ("engine", "operations")
 def ship(spark: SparkSession, modules: Iterable[str]) -> None:
     """Makes the engine and the user's modules importable where tasks run.
 
-    On one machine, modules that lie beside the config are sent with the functions that use them. On
-    a cluster a zip of the packages is added to the job; what ``--py-files`` has brought already is
-    a zip itself, and is left alone.
+    On one machine, workers get the folders in which this process found them: beside the config, or
+    a checkout that is not installed. On a cluster a zip of the packages is added to the job; what
+    ``--py-files`` has brought is a zip or wheel itself, which Spark ships already.
     """
-    if str(spark.sparkContext.master).startswith("local"):
-        for name in modules:
-            cloudpickle.register_pickle_by_value(importlib.import_module(name))
-        return
     packages = sorted({name.split(".")[0] for name in (*_OWN, *modules)})
     found = {name: path for name in packages if (path := _source(name)) is not None}
-    if found:
-        spark.sparkContext.addPyFile(str(_zipped(found)))
+    context = spark.sparkContext
+    if str(context.master).startswith("local") and "cluster" not in str(context.master):
+        installed = sysconfig.get_path("purelib")
+        folders = [str(path.parent) for path in found.values() if str(path.parent) != installed]
+        known = context.environment.get("PYTHONPATH", "").split(os.pathsep)
+        paths = dict.fromkeys([*folders, *filter(None, known)])
+        context.environment["PYTHONPATH"] = os.pathsep.join(paths)
+    elif found:
+        context.addPyFile(str(_zipped(found)))
 
 
 def _source(package: str) -> Path | None:
@@ -39,13 +42,12 @@ def _source(package: str) -> Path | None:
     file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), None)
     if file is None or not os.path.exists(file):
         return None
-    path = Path(file)
+    path = Path(file).resolve()
     return path.parent if path.name == "__init__.py" else path
 
 
-def _zipped(packages: dict[str, Path]) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="ts-engine-"))
-    target = folder / "ts-engine-modules.zip"
+def _zipped(packages: Mapping[str, Path]) -> Path:
+    target = Path(tempfile.mkdtemp(prefix="ts-engine-")) / "ts-engine-modules.zip"
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in packages.items():
             if path.is_file():

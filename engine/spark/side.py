@@ -8,11 +8,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from engine import plan
+from engine.fusion import Unit
 from engine.spark.aggregate import taken
 from engine.spark.expression import field_column
-from engine.fusion import Unit
-from engine.spark.parse import record_text
-from engine.spark.rows import ARRIVED, OK, REASON, TIME
+from engine.spark.parse import OK, REASON, RECORD, record_text
+from engine.spark.rows import ARRIVED, TIME
 from engine.spark.windows import window_end, window_start
 
 _RAW, _MALFORMED, _LATE = "_side_raw", "_side_malformed", "_side_late"
@@ -35,7 +35,7 @@ def side_columns(
         F.col(ARRIVED),
         F.lit(None).cast("bigint").alias("_batch"),
     ]
-    record = [F.col(REASON).alias("reason"), record_text(F.col("value")).alias("record")]
+    record = [F.col(REASON).alias("reason"), record_text(F.col(RECORD)).alias("record")]
     found = {
         _RAW: F.when(ok, F.struct(*fields, *origin)),
         _MALFORMED: F.when(~ok, F.struct(*record, *origin)),
@@ -82,9 +82,7 @@ def side_frame(
     """The rows of some side streams in one pass; the frame, and its columns' streams."""
     columns = side_columns(query, units, watermark_ms)
     wanted = {
-        name: column
-        for name, column in columns.items()
-        if name.removeprefix("_side_") in streams
+        name: column for name, column in columns.items() if name.removeprefix("_side_") in streams
     }
     frame = every.select(*wanted.values())
     is_any = F.lit(False)

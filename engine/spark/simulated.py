@@ -8,11 +8,13 @@ with an Arrow function start a Python process less, but know neither an end nor 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -30,6 +32,7 @@ from pyspark.sql.streaming.datasource import (
 )
 from pyspark.sql.types import StructType
 
+import engine
 from engine.simulator import Sensors, Simulation, rows_due
 
 #: Rows of an Arrow batch, and the fewest that are worth a task of their own.
@@ -58,6 +61,7 @@ def static(spark: SparkSession, options: Simulation) -> DataFrame:
 
 
 def _source(spark: SparkSession, options: Simulation, reader: Any) -> DataFrame:
+    _let_workers_import(spark)
     spark.dataSource.register(SimulatedSource)
     # "Now" is decided once: a DataFrame that is read twice must have the same rows twice.
     options = replace(options, start=options.rows().start)
@@ -65,6 +69,19 @@ def _source(spark: SparkSession, options: Simulation, reader: Any) -> DataFrame:
     source = reader.format(SimulatedSource.name())
     rows: DataFrame = source.options(**{_OPTION: json.dumps(asdict(options)), _TASKS: tasks}).load()
     return rows
+
+
+def _let_workers_import(spark: SparkSession) -> None:
+    """Puts the engine's folder, or its zip, on the path of the Python processes that Spark starts.
+
+    The one that tells a stream's offsets runs beside the driver, and Spark 4.2 starts it without
+    the files of `--py-files`; executors have theirs, and take no harm from a path that they lack.
+    """
+    home = str(Path(engine.__file__).parent.parent)
+    environment = spark.sparkContext.environment
+    known = environment.get("PYTHONPATH", "").split(os.pathsep)
+    if home not in known:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, *known]))
 
 
 @dataclass
@@ -122,8 +139,7 @@ class SimulatedReader(DataSourceReader):
         return _slices(self.options.rows(), 0, self.options.count or 0, self.tasks)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        assert isinstance(partition, Slice)
-        return partition.batches()
+        return cast("Slice", partition).batches()
 
 
 class SimulatedStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
@@ -176,5 +192,4 @@ class SimulatedStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return _slices(rows, start["next"], end["next"], self.tasks)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        assert isinstance(partition, Slice)
-        return partition.batches()
+        return cast("Slice", partition).batches()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 
+from engine.spark.arrow import map_in_arrow
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -42,7 +44,7 @@ def write(
         rows, else empty.
     """
     task = _Task(tuple(routes), tuple(factories), batch)
-    told = frame.mapInArrow(task, "stream string, aggregation string, rows long").collect()
+    told = map_in_arrow(frame, task, "stream string, aggregation string, rows long").collect()
     counts: dict[tuple[str, str], int] = {}
     for row in told:
         key = (row["stream"], row["aggregation"])

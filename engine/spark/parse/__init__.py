@@ -1,0 +1,57 @@
+"""A record's text becomes typed fields, or the reason why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from engine import plan
+from engine.spark.parse import csv, json, values
+from engine.spark.parse.names import OK, REASON, RECORD, TEXT, kept, value
+
+__all__ = ["OK", "REASON", "RECORD", "parse", "record_text"]
+
+
+def parse(
+    frame: DataFrame,
+    fields: Sequence[plan.InputField],
+    *,
+    format: str,
+    sep: str,
+    time_zone: str,
+) -> DataFrame:
+    """The frame with a typed column for each field.
+
+    A malformed record keeps its row: ``_ok`` is false, ``_reason`` says why (costly, and computed
+    only where it is selected), its fields are null or meaningless. Nothing raises.
+
+    Args:
+        frame: ``value`` is the record's text, a string or binary; it becomes ``_record``, for a
+            field may be called ``value``. All other columns stay.
+        fields: by ``index`` for csv, by ``path`` for json.
+        format: ``csv`` or ``json``.
+        sep: csv: what stands between columns, one or several characters, no quote.
+        time_zone: of times that name none.
+    """
+    others = [F.col(name) for name in frame.columns if name != "value"]
+    frame = frame.select(*others, F.col("value").alias(RECORD))
+    if format == "csv":
+        read = csv.read(frame, fields, sep, time_zone)
+    else:
+        read = json.read(frame, fields, time_zone)
+    named = [
+        values.without_nan(F.col(value(index)), each.type).alias(each.name)
+        for index, each in enumerate(fields)
+    ]
+    not_utf8 = F.col(RECORD).isNotNull() & F.col(TEXT).isNull()
+    reason = F.when(not_utf8, F.lit("not valid UTF-8")).otherwise(read.reason)
+    return read.frame.withColumn(OK, kept(F.coalesce(read.ok, F.lit(False)))).select(
+        *others, RECORD, *named, OK, F.when(~F.col(OK), reason).alias(REASON)
+    )
+
+
+def record_text(record: Column) -> Column:
+    """A record for people: whole, with U+FFFD where it is not UTF-8."""
+    return F.make_valid_utf8(record.cast("string"))
