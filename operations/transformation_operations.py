@@ -144,6 +144,7 @@ def odd(left: Number, right: Number, *, context: Context) -> Same:
         modulo(-7, 2) => 1
         7 % -2 => -1
         -7.5 % 2 => 0.5
+        -8.0 % 2 => 0.0
         7.5 % -2.0 => -0.5
         -8 % 2 => 0
         7 % 0 => null
@@ -152,7 +153,9 @@ def odd(left: Number, right: Number, *, context: Context) -> Same:
     """
     rest = F.try_mod(left, right)
     mended = F.when((rest != 0) & ((rest < 0) != (right < 0)), F.try_add(rest, right))
-    return mended.otherwise(rest)
+    of = context.types[0]
+    # A zero that is left of a fraction has the dividend's sign, and would be written as -0.0.
+    return mended.otherwise(rest + F.lit(0.0).cast(str(of)) if of.is_fractional else rest)
 
 
 @operation(infix="-", keeps_infinity=True)

@@ -14,6 +14,7 @@ from tests.servers.kafka import KafkaBroker
 from tests.servers.kafka import connector_jars as jars_of_connector
 from tests.servers.process import ServerUnavailableError
 
+pytest_plugins = ["tests.spark_session"]
 _LACK = "lacks "
 
 

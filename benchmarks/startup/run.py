@@ -51,7 +51,7 @@ def _run(name: str) -> Cost:
     rows, checkpoint = HERE / "rows", folder / "checkpoint"
     command: list[str | Path]
     if name == "engine":
-        command = [Path(sys.executable).parent / "ts-engine", "run", HERE / "engine_config.json"]
+        command = [sys.executable, "-m", "engine", "run", HERE / "engine_config.json"]
         command += ["--once", "--checkpoint", checkpoint]
         environment = {"STARTUP_ROWS": str(rows)}
     else:

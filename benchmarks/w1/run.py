@@ -61,7 +61,7 @@ def _script(name: str, *, streaming: bool) -> Callable[[Job], Command]:
 
 
 def _engine(job: Job) -> Command:
-    arguments: list[str | Path] = [Path(sys.executable).parent / "ts-engine", "run"]
+    arguments: list[str | Path] = [sys.executable, "-m", "engine", "run"]
     arguments += [HERE / "engine_config.json", "--once"]
     arguments += ["--checkpoint", job.checkpoint, "--report", job.report]
     return arguments, {

@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 from engine import plan
 from engine.fusion import Slot, Unit, slots
 from engine.spark.expression import field_column
-from engine.spark.rows import ORDER, TIME
+from engine.spark.rows import MOVED, ORDER, TIME
 from engine.spark.stages import add_columns, compile_expression
-from engine.spark.windows import watermarked, window_end, window_start
+from engine.spark.windows import bounds, watermarked, window_end
 from engine.types import Type
 
 UNIT, END = "_unit", "_end"
@@ -132,9 +132,9 @@ class Grouping:
 
     def _single(self, frame: DataFrame) -> DataFrame:
         met = taken(self.units[0], 0)
-        # Named together with the time, the condition stays above the watermark: a filtered row
+        # Named together with the watermark's time, the condition stays above the watermark: a filtered row
         # moves it, with one unit as with several.
-        rows = frame.filter(F.when(F.col(TIME).isNotNull(), met))
+        rows = frame.filter(F.when(F.col(MOVED).isNotNull(), met))
         end, *others = self._entering(0)
         end = watermarked(end, END, self.query.allowed_lateness_ms)
         return rows.select(end, *others, *self._order())
@@ -190,8 +190,7 @@ class Grouping:
     def _struct(self, unit: Unit, member: plan.Aggregation) -> Column:
         places = dict(zip((key.name for key in unit.keys), self.key_places(unit), strict=True))
         columns = [
-            window_start(F.col(END), unit.window).alias(plan.WINDOW_START),
-            F.col(END).alias(plan.WINDOW_END),
+            *bounds(F.col(END), unit.window),
             *[F.col(f"_k{places[key.name]}").alias(key.name) for key in member.keys],
             *[
                 F.col(f"_m{self._stream(member)}_{place}").alias(measure.name)

@@ -12,8 +12,9 @@ from engine import plan
 from engine.fusion import Unit, units
 from engine.spark.aggregate import Grouping, stream_column, taken, with_conditions
 from engine.spark.parse import OK
-from engine.spark.rows import TIME, rows
+from engine.spark.rows import MOVED, TIME, rows
 from engine.spark.side import side_columns
+from engine.spark.windows import moved
 
 #: The name of the counts in Spark's plan; the node that makes them also marks where the rows of a
 #: micro-batch are whole: malformed ones too, with all their fields.
@@ -53,9 +54,9 @@ def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compile
         frame = counted.select(*side.values())
         streams = {column: column.removeprefix("_side_") for column in side}
         return Compiled(frame, streams, fused, observation, every)
-    well = counted.filter(OK)
+    well = counted.filter(OK).withColumn(MOVED, moved(F.col(TIME)))
     if streaming:
-        well = well.withWatermark(TIME, f"{query.allowed_lateness_ms} milliseconds")
+        well = well.withWatermark(MOVED, f"{query.allowed_lateness_ms} milliseconds")
     frame = Grouping(fused, query).windows(well)
     streams = {stream_column(i): each.name for i, each in enumerate(query.aggregations)}
     return Compiled(frame, streams, fused, observation, every)

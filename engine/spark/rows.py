@@ -12,8 +12,9 @@ from engine.spark.parse import OK, REASON, parse
 from engine.spark.stages import apply_rules
 from engine.types import Type
 
-#: When a row happened; what sorts rows of one time; when it was read.
-TIME, ORDER, ARRIVED = "_time", "_order", "_arrived"
+#: When a row happened; the same as the watermark sees it; what sorts rows of one time; when a row
+#: was read.
+TIME, MOVED, ORDER, ARRIVED = "_time", "_moved", "_order", "_arrived"
 _SECONDS = 1_000_000
 #: The years 1 to 9999: what timestamps can be written as.
 _YEARS = (-62_135_596_800, 253_402_300_799)

@@ -13,7 +13,7 @@ from engine.spark.aggregate import taken
 from engine.spark.expression import field_column
 from engine.spark.parse import OK, REASON, RECORD, record_text
 from engine.spark.rows import ARRIVED, TIME
-from engine.spark.windows import window_end, window_start
+from engine.spark.windows import bounds, is_refused, window_end
 
 _RAW, _MALFORMED, _LATE = "_side_raw", "_side_malformed", "_side_late"
 
@@ -60,13 +60,11 @@ def refusal(
 ) -> Column:
     """The late row of an aggregation: a struct where its window had ended for good, else null."""
     end = window_end(F.col(TIME), unit.window)
-    is_late = F.unix_micros(end) <= F.lit(watermark_ms * 1000)
     return F.when(
-        F.col(OK) & taken(unit, index) & is_late,
+        F.col(OK) & taken(unit, index) & is_refused(end, watermark_ms),
         F.struct(
             F.lit(member.name).alias("aggregation"),
-            window_start(end, unit.window).alias(plan.WINDOW_START),
-            end.alias(plan.WINDOW_END),
+            *bounds(end, unit.window),
             *columns,
         ),
     )

@@ -22,7 +22,11 @@ from engine.types import Type
 
 _SIMPLE, _FAST, _TAKEN, _EXACT, _WHOLE = "_simple", "_fast", "_taken", "_exact", "_whole"
 _BROKEN = "_broken"
-_OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _BROKEN}
+_OPTIONS = {
+    "mode": "PERMISSIVE",
+    "columnNameOfCorruptRecord": _BROKEN,
+    "allowSingleQuotes": "false",
+}
 #: An object whose only closing brace is its last character: nothing can stand behind it.
 _SIMPLE_OBJECT = "\\A\\s*+\\{[^}\ufffd]*+\\}\\s*+\\z"
 #: Spark reads bytes up to 255 and shorts by their own ways: all whole numbers are read as longs.
@@ -170,7 +174,7 @@ def _is_whole() -> Column:
     """
     schema = f"_all ARRAY<STRUCT<{_BROKEN}: STRING>>, _end BOOLEAN"
     around = F.concat(F.lit('{"_all":['), F.col(TEXT), F.lit('],"_end":true}'))
-    found = F.from_json(around, schema, {"mode": "PERMISSIVE"})
+    found = F.from_json(around, schema, _OPTIONS)
     is_one = (F.size(found.getField("_all")) == 1) & found.getField("_end")
     return F.col(TEXT).rlike(r"\A\s*+\{") & is_one
 
