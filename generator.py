@@ -141,6 +141,7 @@ def _to_kafka(
             batch_size=1 << 18,
             bootstrap_timeout_ms=DELIVERY_TIMEOUT * 1000,
             max_block_ms=DELIVERY_TIMEOUT * 1000,
+            request_timeout_ms=DELIVERY_TIMEOUT * 500,
             delivery_timeout_ms=DELIVERY_TIMEOUT * 1000,
         )
         try:

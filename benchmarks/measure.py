@@ -2,9 +2,10 @@
 
 A Spark job is a tree: Python, its JVM, the JVM's Python daemon, the daemon's workers. Python ends
 without waiting for its JVM, which would take the JVM's CPU time out of every account. So this
-process becomes a *subreaper*: whoever loses its parent becomes its child, and is waited for. What
-the kernel then has under `RUSAGE_CHILDREN` is the tree's user and system time, complete and without
-sampling. Linux only.
+process becomes a *subreaper*: whoever loses its parent becomes its child, and is waited for; then
+the kernel's `RUSAGE_CHILDREN` holds the user and system time of whoever has been waited for. What it
+does not hold are the children of a process that ignores SIGCHLD, as pyspark's daemon does: nobody
+waits for the workers. Their time is sampled. Linux only.
 """
 
 import contextlib
@@ -16,12 +17,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _LOG_LINES = 30
+_SAMPLE_SECONDS = 0.1
+"""How often workers are looked at, and the most that is lost of each when it ends."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ def measure(
     """
     _become_subreaper()
     before = _cpu_of_children()
-    start = time.perf_counter()
     log.write_text("")
+    start = time.perf_counter()
     with log.open("a") as errors:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -84,21 +87,89 @@ def measure(
 
     follower = threading.Thread(target=follow)
     follower.start()
+    unwaited = _Unwaited()
     try:
         status = process.wait(limit)
         wall = time.perf_counter() - start
-        _wait_for_orphans(deadline=start + limit)
+        for pid in _orphans(deadline=start + limit):
+            unwaited.forget(pid)
     except (subprocess.TimeoutExpired, TimeoutError):
         raise RunFailedError(f"{command}: not done after {limit:.0f} s; see {log}") from None
     finally:
         _kill_children()
         follower.join()
+        unwaited.stop()
     if status != 0:
         tail = "".join(log.read_text().splitlines(keepends=True)[-_LOG_LINES:])
         raise RunFailedError(f"{command}: exit status {status}; the end of {log}:\n{tail}")
     if awaited is not None and not first:
         raise RunFailedError(f"{command}: the awaited line never came; see {log}")
-    return Cost(_cpu_of_children() - before, wall, first[0] if first else None)
+    cpu = _cpu_of_children() - before + unwaited.seconds()
+    return Cost(cpu, wall, first[0] if first else None)
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A line of `/proc/PID/stat`: `start` tells apart two processes of one number."""
+
+    pid: int
+    parent: int
+    start: int
+    ticks: int
+
+
+class _Unwaited:
+    """Samples the CPU time of descendants whose parent ignores SIGCHLD."""
+
+    def __init__(self) -> None:
+        self._ticks: dict[tuple[int, int], int] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        self._thread.start()
+
+    def forget(self, pid: int) -> None:
+        """Takes out a process that was waited for after all, its parent having ended before it."""
+        self._ticks = {key: ticks for key, ticks in self._ticks.items() if key[0] != pid}
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def seconds(self) -> float:
+        return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
+
+    def _sample(self) -> None:
+        while not self._stopped.wait(_SAMPLE_SECONDS):
+            for process in _descendants():
+                if process.parent != os.getpid() and _ignores_sigchld(process.parent):
+                    self._ticks[process.pid, process.start] = process.ticks
+
+
+def _descendants() -> list[_Process]:
+    processes: dict[int, list[_Process]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name, in parentheses, may hold anything: the numbers follow the last one.
+            values = path.read_text().rpartition(")")[2].split()
+            process = _Process(
+                pid=int(path.parent.name),
+                parent=int(values[1]),
+                start=int(values[19]),
+                ticks=int(values[11]) + int(values[12]),
+            )
+            processes.setdefault(process.parent, []).append(process)
+    found = list(processes.get(os.getpid(), ()))
+    for process in found:
+        found += processes.get(process.pid, ())
+    return found
+
+
+def _ignores_sigchld(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("SigIgn:"):
+                return bool(int(line.split()[1], 16) >> (signal.SIGCHLD - 1) & 1)
+    return False
 
 
 def _become_subreaper() -> None:
@@ -114,8 +185,8 @@ def _cpu_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _wait_for_orphans(deadline: float) -> None:
-    """Waits until this process has no child left.
+def _orphans(deadline: float) -> Iterator[int]:
+    """Waits until this process has no child left, and gives each one's number.
 
     Raises:
         TimeoutError: the deadline, a time of `perf_counter`, has passed.
@@ -125,9 +196,11 @@ def _wait_for_orphans(deadline: float) -> None:
             pid, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
-        if pid == 0:
-            if time.perf_counter() > deadline:
-                raise TimeoutError
+        if pid != 0:
+            yield pid
+        elif time.perf_counter() > deadline:
+            raise TimeoutError
+        else:
             time.sleep(0.05)
 
 

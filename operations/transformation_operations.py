@@ -8,6 +8,7 @@ function that does so in ANSI mode (division by zero, overflow, failed casts) on
 from __future__ import annotations
 
 import re
+import warnings
 from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -852,7 +853,9 @@ _PATTERN_MISTAKES = (
 def _pattern_problem(text: Any, pattern: str) -> str | None:
     """What is surely wrong with a pattern, without a JVM at hand to ask."""
     try:
-        re.compile(re.sub(r"\\Q.*?(\\E|$)", "", pattern, flags=re.DOTALL))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(re.sub(r"\\Q.*?(\\E|$)", "", pattern, flags=re.DOTALL))
     except re.error as error:
         if error.msg.startswith(_PATTERN_MISTAKES):
             return f"the pattern '{pattern}' is not valid: {error.msg}"
@@ -1039,8 +1042,10 @@ def _halved(join: Any, values: list[Column]) -> Column:
 
 
 def _taken(size: Column, count: Column) -> Column:
-    """How many characters Python's text[:count] takes of so many; null for a null count."""
-    few = F.when(count >= 0, F.least(count, size))
+    """How many characters Python's text[:count] takes of so many: null for a null count, and never
+    more than there are, also of no text.
+    """
+    few = F.when(count >= size, size).when((count >= 0) & (count < size), count)
     return few.when(count < 0, F.greatest(size + count, F.lit(0))).cast("int")
 
 

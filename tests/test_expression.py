@@ -1,4 +1,4 @@
-"""Rules on columns: against plain Python, in time zones, as long chains, with a user's functions."""
+"""Rules on columns: against Python, in time zones, as long chains, with a user's functions."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.spark import archive, connector
-from engine.spark.jvm import JvmNotStarted, SparkUnavailable
+from engine.spark.jvm import JvmNotStarted, SparkUnavailable, collector
 from engine.spark.session import DEFAULTS, merged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -183,6 +183,22 @@ def test_a_machine_without_what_spark_needs_gets_one_sentence(
 )
 def test_a_jvm_that_does_not_start_is_told_by_what_it_said(said: str, sentence: str) -> None:
     assert sentence in str(JvmNotStarted(said))
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "option"),
+    [
+        ({}, {}, "-XX:+UseParallelGC"),
+        ({"spark.driver.extraJavaOptions": "-Dx=y"}, {}, "-XX:+UseParallelGC"),
+        ({"spark.driver.extraJavaOptions": "-Dx=y -XX:+UseZGC"}, {}, ""),
+        ({"spark.driver.defaultJavaOptions": "-XX:+UseG1GC"}, {}, ""),
+        ({}, {"JAVA_TOOL_OPTIONS": "-XX:+UseSerialGC"}, ""),
+    ],
+)
+def test_a_garbage_collector_that_somebody_chose_is_left_alone(
+    given: Mapping[str, str], environment: Mapping[str, str], option: str
+) -> None:
+    assert collector(given, environment) == option
 
 
 def folder_with(place: Path, *names: str) -> Path:

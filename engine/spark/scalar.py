@@ -40,7 +40,7 @@ def scalar_column(
     result's type: a whole number beyond a long, NaN, an infinity, a text that is not Unicode.
     Moments are aware datetimes in the time zone; a naive one that comes back is taken to be there.
     """
-    compute = _column_function(operation.function, result, tuple(types), time_zone)
+    compute: Any = _column_function(operation.function, result, tuple(types), time_zone)
     # Arrow UDFs without an argument do not know how many rows there are.
     return F.arrow_udf(compute, str(result))(*arguments or [F.lit(True)])
 

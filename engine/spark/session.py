@@ -66,7 +66,6 @@ _FILE_MANAGER = "spark.sql.streaming.checkpointFileManagerClass"
 _PROGRESS = "spark.ui.showConsoleProgress"
 _PARTITIONS = "spark.sql.shuffle.partitions"
 _LOG_BYTES = 10_000_000
-_GIB = 1024**3
 
 
 def session(
@@ -174,12 +173,12 @@ def _start(wanted: Mapping[str, str], needs_kafka: bool) -> None:
     given = {**defaults, **wanted}
     classes = archive.path(jvm.java(), jvm.home(), pyspark.__version__)
     launch = {key: value for key, value in wanted.items() if key.startswith(_AT_START)}
-    launch.setdefault("spark.driver.memory", defaults.get("spark.driver.memory", _memory()))
+    launch.setdefault("spark.driver.memory", defaults.get("spark.driver.memory", jvm.heap()))
     # A JVM that Python starts is a shell in Spark's eyes, and shells show progress bars.
     launch[_PROGRESS] = given.get(_PROGRESS, DEFAULTS[_PROGRESS])
     options = "spark.driver.defaultJavaOptions"
     # Those of the user and of Spark's defaults come last: the JVM takes the last of two.
-    launch[options] = " ".join([*_java_options(classes), given.get(options, "")]).strip()
+    launch[options] = " ".join([*_java_options(classes, given), given.get(options, "")]).strip()
     if needs_kafka:
         launch |= connector.packages(given, os.environ, jvm.home(), pyspark.__version__)
     try:
@@ -192,8 +191,8 @@ def _start(wanted: Mapping[str, str], needs_kafka: bool) -> None:
     archive.make_in_background(classes)
 
 
-def _java_options(classes: Path | None) -> list[str]:
-    options = ["-XX:-UsePerfData", archive.options(classes)]
+def _java_options(classes: Path | None, given: Mapping[str, str]) -> list[str]:
+    options = ["-XX:-UsePerfData", jvm.collector(given, os.environ), archive.options(classes)]
     ours = Path(__file__).with_name("log4j2.properties")
     if ours.is_file() and not any(_conf_folder().glob("log4j2.*")):
         options.append(f"-Dlog4j2.configurationFile={ours.as_uri()}")
@@ -215,27 +214,6 @@ def _spark_defaults() -> dict[str, str]:
         return {}
     pairs = (line.replace("=", " ", 1).split(None, 1) for line in lines if line.strip())
     return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2 and pair[0][0] != "#"}
-
-
-def _memory() -> str:
-    """A heap of two fifths of the memory, between 1 and 16 GB: the rest is for Python and files."""
-    total = _total_memory()
-    return f"{min(max(total * 2 // 5, _GIB), 16 * _GIB) // 1024**2}m"
-
-
-def _total_memory() -> int:
-    """Bytes that this process may use: the machine's, or its container's."""
-    try:
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 4 * _GIB
-    limits = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-    for limit in limits:
-        try:
-            return min(machine, int(Path(limit).read_text()))
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return machine
 
 
 def _quiet() -> None:

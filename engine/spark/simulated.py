@@ -2,7 +2,7 @@
 
 A Python data source: its offset in the checkpoint is the number of the next row, so a restart goes
 on exactly there, and any task can make any part of any micro-batch again. (Spark's `rate` sources
-with an Arrow function start a Python process less, but know neither an end nor a pace.)
+with an Arrow function start three Python processes fewer, but know neither an end nor a pace.)
 """
 
 from __future__ import annotations

@@ -189,10 +189,10 @@ class _Stages:
 def _kept(column: Column) -> Column:
     """The column, which Spark's optimizer will not put back into what names it.
 
-    It merges selects where a column is named once, and moves every filter below all of them, however
-    often that repeats an expression: both would undo the stages, the second exponentially. It leaves
-    alone what is not deterministic, so the column is made the least of itself and of a null that
-    depends on the partition.
+    It merges selects where a column is named once, and moves every filter below all of them,
+    however often that repeats an expression: both would undo the stages, the second exponentially.
+    It leaves alone what is not deterministic, so the column is made the least of itself and of a
+    null that depends on the partition.
     """
     return F.least(column, F.when(F.spark_partition_id() < 0, F.lit(None)))
 

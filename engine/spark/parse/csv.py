@@ -18,7 +18,10 @@ from engine.spark.parse.names import RECORD, TEXT, value
 from engine.spark.parse.text import Read, cleaned
 from engine.types import Type
 
-_PLAIN, _QUOTED, _RAW, _CELLS = "_plain", "_quoted", "_raw", "_cells"
+_PLAIN, _QUOTED = "_plain", "_quoted"
+#: The columns of a record: as they stand, and without quotes.
+_RAW, _CELLS = "_raw", "_cells"
+_QUOTED_RAW, _UNQUOTED, _SPLIT = "_quoted_raw", "_unquoted", "_split"
 # Possessive throughout: Java's regular expressions recurse otherwise, once for every doubled quote.
 _INSIDE = r'"[^"]*+(?:""[^"]*+)*+'
 _QUOTED_CELL = rf'{_INSIDE}"'
@@ -28,13 +31,19 @@ _WHAT_NEEDS_CARE = '"\r\ufeff\ufffd'
 def read(frame: DataFrame, fields: Sequence[plan.InputField], sep: str, time_zone: str) -> Read:
     """The frame with a value for each field, and what tells well-formed records from others."""
     record = _Record(fields, sep)
-    plain = ~F.col(RECORD).cast("string").rlike(record.unusual)
-    frame = frame.withColumn(_PLAIN, plain)
-    frame = frame.withColumn(TEXT, cleaned(F.col(_PLAIN), F.col(RECORD).cast("string")))
-    frame = frame.withColumn(_QUOTED, ~F.col(_PLAIN) & F.col(TEXT).contains('"'))
-    frame = frame.withColumn(_RAW, record.raw_cells())
-    unquoted = F.transform(_RAW, _unquoted)
-    frame = frame.withColumn(_CELLS, F.when(F.col(_QUOTED), unquoted).otherwise(F.col(_RAW)))
+    text = F.col(RECORD).cast("string")
+    frame = frame.withColumn(_PLAIN, ~text.rlike(record.unusual))
+    frame = frame.withColumn(TEXT, cleaned(F.col(_PLAIN), text))
+    is_quoted = ~F.col(_PLAIN) & F.col(TEXT).contains('"')
+    frame = frame.withColumn(_QUOTED, F.coalesce(is_quoted, F.lit(False)))
+    # A function of an array's elements is not compiled with the rest: it comes before the split,
+    # so that no array passes between what is compiled and what is not.
+    frame = frame.withColumn(_QUOTED_RAW, F.when(F.col(_QUOTED), record.quoted_cells()))
+    frame = frame.withColumn(_UNQUOTED, F.transform(_QUOTED_RAW, _unquoted))
+    frame = frame.withColumn(_SPLIT, F.when(~F.col(_QUOTED), record.split_cells()))
+    frame = frame.withColumns(
+        {_RAW: F.coalesce(_QUOTED_RAW, _SPLIT), _CELLS: F.coalesce(_UNQUOTED, _SPLIT)}
+    )
     typed = {
         value(index): values.typed(_cell(field), field, time_zone)
         for index, field in enumerate(fields)
@@ -66,29 +75,37 @@ class _Record:
         letters = values.LAX_LETTERS
         return f"[{_WHAT_NEEDS_CARE}{letters}](?<=[{_WHAT_NEEDS_CARE}]|[0-9.][{letters}])"
 
-    def raw_cells(self) -> Column:
-        """The columns as they stand, quotes included; null where quotes or their number are wrong.
+    @property
+    def exact(self) -> str:
+        """The whole of a record that has the right number of columns, well quoted, and no letters
+        that only Java takes for a number's."""
+        fractions = {field.index for field in self.fields if field.type.is_fractional}
+        number = f'"?+[^"{self.pattern}{values.LAX_LETTERS}]*+"?+'
+        if len(self.sep) > 1:
+            number = f'"?+(?:(?!{self.pattern})[^"{values.LAX_LETTERS}])*+"?+'
+        cells = [number if at in fractions else self.cell for at in range(self.columns)]
+        return rf"\A{self.pattern.join(cells)}\z"
 
-        Of a plain record one column too many is split at most, however long it is.
-        """
-        text, count = F.col(TEXT), self.columns - 1
-        others = f"(?:{self.pattern}{self.cell}){{{count}}}+" if count else ""
-        is_whole = text.rlike(rf"\A{self.cell}{others}\z")
-        found = F.regexp_extract_all(
-            F.concat(F.lit(self.sep), text), F.lit(f"{self.pattern}({self.cell})"), F.lit(1)
-        )
-        split = F.split(text, self.pattern, self.columns + 1)
-        return F.when(F.col(_QUOTED), F.when(is_whole, found)).otherwise(split)
+    def quoted_cells(self) -> Column:
+        """The columns, quotes included; null where quotes or their number are wrong."""
+        others = f"(?:{self.pattern}{self.cell}){{{self.columns - 1}}}+"
+        is_whole = F.col(TEXT).rlike(rf"\A{self.cell}{others if self.columns > 1 else ''}\z")
+        text = F.concat(F.lit(self.sep), F.col(TEXT))
+        found = F.regexp_extract_all(text, F.lit(f"{self.pattern}({self.cell})"), F.lit(1))
+        return F.when(is_whole, found)
+
+    def split_cells(self) -> Column:
+        """The columns of a record without quotes, one too many at most, however many there are."""
+        return F.split(TEXT, self.pattern, self.columns + 1)
 
     def ok(self) -> Column:
         ok = (F.size(_CELLS) == self.columns) & (F.col(TEXT) != "")
-        exact = F.lit(True)
         for index, field in enumerate(self.fields):
             if field.type is not Type.STRING:
                 ok = ok & _fits(index, field)
-            if field.type.is_fractional:
-                exact = exact & ~values.is_lax(_raw(field))
-        return ok & (F.col(_PLAIN) | exact)
+        if any(field.type.is_fractional for field in self.fields):
+            ok = ok & (F.col(_PLAIN) | F.col(TEXT).rlike(self.exact))
+        return ok
 
     def reason(self) -> Column:
         text = F.col(TEXT)
@@ -133,7 +150,8 @@ class _Record:
 def _cell(field: plan.InputField) -> Column:
     """A column's text; null where it is empty and was not quoted."""
     cell = F.get(_CELLS, F.lit(field.index))
-    return F.when((cell != "") | F.col(_QUOTED), cell)
+    has_text = cell != ""
+    return F.when(has_text | F.col(_QUOTED) if field.type is Type.STRING else has_text, cell)
 
 
 def _raw(field: plan.InputField) -> Column:

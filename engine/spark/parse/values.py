@@ -58,7 +58,7 @@ def is_lax(text: Column) -> Column:
 
 
 def is_blank(text: Column) -> Column:
-    return F.trim(text, F.lit(_BLANKS)) == ""
+    return F.trim(text) == ""
 
 
 def epoch_timestamp(seconds: Column) -> Column:

@@ -1,0 +1,88 @@
+"""The sample config reads a real Kafka broker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from engine.simulator import Sensors, truth
+from tests.jobs import Job
+from tests.servers.kafka import KafkaBroker
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+SAMPLE = json.loads((CONFIGS / "sensors.json").read_text())
+
+
+@pytest.fixture
+def job(tmp_path: Path, spark: SparkSession) -> Job:
+    return Job(tmp_path)
+
+
+def sample(job: Job, port: int, topic: str, **options: object) -> None:
+    """The sample config, its input unchanged but for host, port and topic."""
+    config = json.loads(json.dumps(SAMPLE))
+    config["input"]["data_structure"] = str(CONFIGS / "config_data_structure.json")
+    config["input"]["options"] |= {"server": "127.0.0.1", "port": port, "topic": topic, **options}
+    config["outputs"] = [
+        {
+            "main": True,
+            "method": "sqlite",
+            "options": {"path": "out.sqlite"},
+            "streams": ["aggregated", "malformed", "raw"],
+        }
+    ]
+    (job.folder / "config.json").write_text(json.dumps(config))
+
+
+def test_the_sample_config_reads_kafka_and_gives_what_plain_python_computes(
+    job: Job, kafka: KafkaBroker
+) -> None:
+    sensors = Sensors(seed=3, start=1_700_000_000, speed=100, malformed=0.02)
+    lines = [sensors.line(i) for i in range(4000)]
+    topic = "sensors-sample"
+    kafka.create_topic(topic, partitions=1)
+    kafka.produce(topic, lines[:1500])
+    sample(job, kafka.port, topic, max_rows_per_batch=700)
+    assert job.run("--once")["rows_read"] == 1500
+    kafka.produce(topic, lines[1500:])
+    report = job.run("--once")
+    expected = truth(sensors, 4000)
+    assert job.rows("aggregated", "window_start, sensor_id") == expected["windows"]
+    assert (report["rows_read"], report["malformed"]) == (4000, expected["malformed"])
+    assert report["balanced"]
+    malformed = job.rows("malformed", "_offset")
+    assert {(row["_topic"], row["_partition"]) for row in malformed} == {(topic, 0)}
+    offsets = [row["_offset"] for row in (*malformed, *job.rows("raw", "_offset"))]
+    assert sorted(offsets) == list(range(4000))
+
+
+def test_without_an_event_time_the_records_own_time_counts(job: Job, kafka: KafkaBroker) -> None:
+    topic = "record-times"
+    times = [1_700_000_000_000 + 1000 * i for i in range(30)]
+    kafka.produce(topic, [b"1,a,1"] * 30, timestamps_ms=times)
+    job.config(
+        {"name": "w", "rule": ["n: count()"]},
+        input_type="kafka",
+        options={"bootstrap_servers": kafka.address, "topic": [topic]},
+        processing={"event_time": None},
+    )
+    job.run("--once")
+    assert [(row["window_start"], row["n"]) for row in job.rows("w")] == [
+        ("2023-11-14T22:13:20.000Z", 10),
+        ("2023-11-14T22:13:30.000Z", 10),
+        ("2023-11-14T22:13:40.000Z", 10),
+    ]
+
+
+def test_a_topic_that_does_not_exist_is_told(
+    job: Job, kafka: KafkaBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample(job, kafka.port, "no-such-topic")
+    job.run("--once", status=1)
+    told = capsys.readouterr().err
+    assert "the topic does not exist on the broker" in told
+    assert "Traceback" not in told
+    assert "\tat " not in told
