@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,6 +216,26 @@ def test_long_and_deep_expressions_are_computed_also_below_a_filter(
     assert [row.out for row in found.collect()] == wanted
     kept = found.filter("out is not null").groupBy("t").agg({"out": "max"})
     assert len(kept.collect()) == 2
+
+
+def test_long_rules_run_in_a_stream_with_a_watermark(spark: SparkSession, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.json").write_text(f'{{"a": {number + 1}, "x": 0.5}}\n')
+    stream = spark.readStream.schema("a long, x double").json(str(tmp_path))
+    texts = {"time": "timestamp(a)", "long": " + ".join(["a"] * 200), "deep": "x" + " / 2" * 60}
+    fields = {"a": Type.LONG, "x": Type.DOUBLE}
+    rows = apply_rules(stream.select("a", "x"), rules(texts, fields), "UTC").filter("deep > 0")
+    counts = rows.withWatermark("time", "1 minute").groupBy(F.window("time", "1 minute"))
+    found: list[int] = []
+    query = (
+        counts.agg(F.sum("long").alias("sum"))
+        .writeStream.outputMode("update")
+        .foreachBatch(lambda frame, _: found.extend(row["sum"] for row in frame.collect()))
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+    assert found == [1200]
 
 
 def test_an_expression_that_repeats_itself_grows_with_its_parts_only(frame: DataFrame) -> None:

@@ -85,11 +85,11 @@ class _Running:
         from engine.runtime.stopping import Stopping
 
         stopping = Stopping()
+        spark = self._session()
+        # Behind the session: a context that starts takes Ctrl-C for itself.
         with stopping.on_signals():
-            spark = self._session()
-            ledger = (
-                self._batch(spark) if self.asked.mode == BATCH else self._stream(spark, stopping)
-            )
+            streams = self.asked.mode != BATCH
+            ledger = self._stream(spark, stopping) if streams else self._batch(spark)
         self._report(ledger)
         _say(ledger.text(self.query.name))
         return DONE if ledger.is_balanced else FAILED

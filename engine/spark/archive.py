@@ -20,7 +20,7 @@ from pathlib import Path
 SWITCH = "TS_ENGINE_ARCHIVE"
 #: Set for the process whose JVM writes the archive: where to.
 TARGET = "TS_ENGINE_ARCHIVE_TARGET"
-# Without these a JVM prints a line for each class that the archive cannot hold: some 900.
+# Without these a JVM prints a line for each class that the archive cannot hold: hundreds.
 SILENCE = "-Xlog:disable -Xlog:all=error:stderr"
 _UNUSED_DAYS = 30
 

@@ -40,9 +40,11 @@ def scalar_column(
     result's type: a whole number beyond a long, NaN, an infinity, a text that is not Unicode.
     Moments are aware datetimes in the time zone; a naive one that comes back is taken to be there.
     """
-    compute: Any = _column_function(operation.function, result, tuple(types), time_zone)
+    compute = _column_function(operation.function, result, tuple(types), time_zone)
+    declare: Any = F.arrow_udf  # its type tells only some of what it takes
     # Arrow UDFs without an argument do not know how many rows there are.
-    return F.arrow_udf(compute, str(result))(*arguments or [F.lit(True)])
+    column: Column = declare(compute, str(result))(*arguments or [F.lit(True)])
+    return column
 
 
 def _column_function(

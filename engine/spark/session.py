@@ -34,7 +34,7 @@ DEFAULTS: Mapping[str, str] = {
     "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    # Columns are made in half the time without a note of the line of Python that made each.
+    # Columns are made sooner without a note of the line of Python that made each.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.sql.dataFrameQueryContext.enabled": "false",
 }

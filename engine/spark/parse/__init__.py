@@ -47,7 +47,7 @@ def parse(
     ]
     not_utf8 = F.col(RECORD).isNotNull() & F.col(TEXT).isNull()
     reason = F.when(not_utf8, F.lit("not valid UTF-8")).otherwise(read.reason)
-    return read.frame.withColumn(OK, kept(F.coalesce(read.ok, F.lit(False)))).select(
+    return read.frame.withColumn(OK, kept(read.ok)).select(
         *others, RECORD, *named, OK, F.when(~F.col(OK), reason).alias(REASON)
     )
 

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from engine import plan
 from engine.spark.parse import values
-from engine.spark.parse.names import RECORD, TEXT, value
+from engine.spark.parse.names import RECORD, TEXT, kept_null, value
 from engine.spark.parse.text import Read, cleaned
 from engine.types import Type
 
@@ -36,10 +36,11 @@ def read(frame: DataFrame, fields: Sequence[plan.InputField], sep: str, time_zon
     frame = frame.withColumn(TEXT, cleaned(F.col(_PLAIN), text))
     is_quoted = ~F.col(_PLAIN) & F.col(TEXT).contains('"')
     frame = frame.withColumn(_QUOTED, F.coalesce(is_quoted, F.lit(False)))
-    # A function of an array's elements is not compiled with the rest: it comes before the split,
-    # so that no array passes between what is compiled and what is not.
+    # A function of an array's elements is not compiled with the rest: it has a select of its own
+    # before the split, so that no array of a plain record passes from the one to the other.
     frame = frame.withColumn(_QUOTED_RAW, F.when(F.col(_QUOTED), record.quoted_cells()))
-    frame = frame.withColumn(_UNQUOTED, F.transform(_QUOTED_RAW, _unquoted))
+    unquoted = F.when(F.col(_QUOTED), F.transform(_QUOTED_RAW, _unquoted))
+    frame = frame.withColumn(_UNQUOTED, unquoted.otherwise(kept_null("array<string>")))
     frame = frame.withColumn(_SPLIT, F.when(~F.col(_QUOTED), record.split_cells()))
     frame = frame.withColumns(
         {_RAW: F.coalesce(_QUOTED_RAW, _SPLIT), _CELLS: F.coalesce(_UNQUOTED, _SPLIT)}

@@ -27,8 +27,10 @@ _OPTIONS = {
     "columnNameOfCorruptRecord": _BROKEN,
     "allowSingleQuotes": "false",
 }
-#: An object whose only closing brace is its last character: nothing can stand behind it.
-_SIMPLE_OBJECT = "\\A\\s*+\\{[^}\ufffd]*+\\}\\s*+\\z"
+#: An object whose only closing brace is its last character: nothing can stand behind it. (Braces as
+#: numbers, for Spark cannot show compiled code in which they are not balanced.)
+_OPENING = r"\A\s*+\x7b"
+_SIMPLE_OBJECT = rf"{_OPENING}[^\x7d\ufffd]*+\x7d\s*+\z"
 #: Spark reads bytes up to 255 and shorts by their own ways: all whole numbers are read as longs.
 _FAST_TYPES: dict[Type, T.DataType] = {
     Type.BOOLEAN: T.BooleanType(),
@@ -176,7 +178,7 @@ def _is_whole() -> Column:
     around = F.concat(F.lit('{"_all":['), F.col(TEXT), F.lit('],"_end":true}'))
     found = F.from_json(around, schema, _OPTIONS)
     is_one = (F.size(found.getField("_all")) == 1) & found.getField("_end")
-    return F.col(TEXT).rlike(r"\A\s*+\{") & is_one
+    return F.col(TEXT).rlike(_OPENING) & is_one
 
 
 def _is_nothing(variant: Column) -> Column:
