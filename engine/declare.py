@@ -252,7 +252,13 @@ class Operation(Declaration):
 
 @dataclass(frozen=True)
 class Aggregation(Declaration):
-    """A function of one window's rows: a composition of Spark's aggregates."""
+    """A function of one window's rows: a composition of Spark's aggregates.
+
+    Args:
+        by_order: it asks for ``context.order``, which costs every row a column.
+    """
+
+    by_order: bool = False
 
 
 @overload
@@ -308,7 +314,7 @@ def scalar(function: Callable[..., Any], /) -> Operation:
 def aggregation(function: Callable[..., Any], /) -> Aggregation: ...
 @overload
 def aggregation(
-    *, verify: Verify | None = None
+    *, verify: Verify | None = None, by_order: bool = False
 ) -> Callable[[Callable[..., Any]], Aggregation]: ...
 
 

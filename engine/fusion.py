@@ -47,14 +47,15 @@ class Unit:
     @cached_property
     def aggregates(self) -> tuple[plan.Aggregate, ...]:
         """What is aggregated, each once, in an order that does not depend on the config's."""
+        # By text, because the hash of a long chain would recurse.
         found = {
-            node
+            text(node): node
             for member in self.members
             for measure in member.measures
             for node in plan.walk(measure.expression)
             if isinstance(node, plan.Aggregate)
         }
-        return tuple(sorted(found, key=text))
+        return tuple(found[each] for each in sorted(found))
 
 
 def units(aggregations: Iterable[plan.Aggregation]) -> tuple[Unit, ...]:
@@ -72,8 +73,8 @@ def units(aggregations: Iterable[plan.Aggregation]) -> tuple[Unit, ...]:
     return tuple(sorted(found, key=lambda unit: unit.id))
 
 
-def slots(unit: Unit) -> dict[plan.Aggregate, Slot]:
-    """A unit's aggregates with the slot of each."""
+def slots(unit: Unit) -> dict[str, tuple[plan.Aggregate, Slot]]:
+    """A unit's aggregates with the slot of each, by their text."""
     counts: dict[tuple[str, tuple[Type, ...]], int] = {}
     found = {}
     for aggregate in unit.aggregates:
@@ -86,7 +87,7 @@ def slots(unit: Unit) -> dict[plan.Aggregate, Slot]:
         ]
         kind = " ".join([aggregate.aggregation.name, *constants])
         nth = counts[(kind, types)] = counts.get((kind, types), -1) + 1
-        found[aggregate] = Slot(kind, types, nth)
+        found[text(aggregate)] = aggregate, Slot(kind, types, nth)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -238,16 +238,18 @@ def stream_columns(query: Query, stream: str) -> tuple[Column, ...]:
     return (*bounds, *keys, *measures)
 
 
-def rewritten(expression: Expression, new: Mapping[Expression, Expression]) -> Expression:
-    """The expression with some of its nodes replaced; without recursion, as chains may be long."""
+def rewritten(expression: Expression, replacement: Callable[[Aggregate], Expression]) -> Expression:
+    """The expression with its aggregates replaced; without recursion, as chains may be long."""
     done: dict[int, Expression] = {}
     waiting = [(expression, False)]
     while waiting:
         node, ready = waiting.pop()
         if id(node) in done:
             continue
-        if not isinstance(node, Call):
-            done[id(node)] = new.get(node, node)
+        if isinstance(node, Aggregate):
+            done[id(node)] = replacement(node)
+        elif not isinstance(node, Call):
+            done[id(node)] = node
         elif ready:
             arguments = tuple(done[id(each)] for each in node.arguments)
             done[id(node)] = Call(node.operation, arguments, node.type, node.unified)

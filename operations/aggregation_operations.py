@@ -148,7 +148,7 @@ def mean(x: Numeric, *, context: Context) -> Double:
     return F.avg(x.cast("int") if context.types[0] is Type.BOOLEAN else x)
 
 
-@aggregation
+@aggregation(by_order=True)
 def first(x: Anything, *, context: Context) -> First:
     """The earliest value that is not null, by event time, then by the order of the source.
 
@@ -161,7 +161,7 @@ def first(x: Anything, *, context: Context) -> First:
     return F.min_by(x, F.when(x.isNotNull(), context.order))
 
 
-@aggregation
+@aggregation(by_order=True)
 def last(x: Anything, *, context: Context) -> First:
     """The latest value that is not null, by event time, then by the order of the source.
 

@@ -1,4 +1,4 @@
-"""The configs that ship, the schema, the plan as text, and configs that people have had for years."""
+"""The configs that ship, the schema, the plan as text, and configs that people have had long."""
 
 from __future__ import annotations
 

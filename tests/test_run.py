@@ -348,9 +348,7 @@ def test_json_files_with_nested_members(job: Job) -> None:
     assert report["balanced"]
 
 
-def test_stdout_prints_json_lines_and_tables(
-    job: Job, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stdout_prints_json_lines_and_tables(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     job.arrive([f"{i},k{i % 2},{i}" for i in range(20)])
     job.config(
         {"name": "w", "rule": ["key: key", "hot: max(value > 5)", "total: sum(value)"]},
@@ -379,9 +377,7 @@ def test_stdout_prints_json_lines_and_tables(
 
 def test_rows_of_a_batch_run_replace_those_of_the_batch_run_before(job: Job) -> None:
     job.arrive(["1,a,1", "x", "2,a,2"])
-    job.config(
-        {"name": "w", "rule": ["n: count()"]}, streams=["aggregated", "raw", "malformed"]
-    )
+    job.config({"name": "w", "rule": ["n: count()"]}, streams=["aggregated", "raw", "malformed"])
     for _ in range(2):
         report = job.run("--batch")
         assert report["rows_read"] == 3

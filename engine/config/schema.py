@@ -11,7 +11,6 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import cache
 from typing import Any, Literal
 
 from engine.catalog import Catalog
@@ -20,6 +19,7 @@ from engine.config.sections import ConfigFile
 from engine.declare import Option
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
+_HINTS: dict[type[Any], Mapping[str, Any]] = {}  # asked for each field, and costly
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
@@ -37,10 +37,12 @@ def is_required(field: Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-@cache
-def hints(section: Any) -> Mapping[str, Any]:
+def hints(section: type[Any]) -> Mapping[str, Any]:
     """The types of a section's fields."""
-    return typing.get_type_hints(section)
+    found = _HINTS.get(section)
+    if found is None:
+        found = _HINTS[section] = typing.get_type_hints(section)
+    return found
 
 
 def schema(catalog: Catalog) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The Spark layer: a checked plan becomes streaming DataFrames in a session that is quiet and tuned."""
+"""The Spark layer: a checked plan becomes streaming DataFrames, in a quiet, tuned session."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from engine import plan
-from engine.fusion import Slot, Unit, slots
+from engine.fusion import Slot, Unit, slots, text
 from engine.spark.expression import field_column
-from engine.spark.rows import MOVED, ORDER, TIME
+from engine.spark.rows import MOVED, ORDER, TIME, needs_order
 from engine.spark.stages import add_columns, compile_expression
 from engine.spark.windows import bounds, watermarked, window_end
 from engine.types import Type
@@ -54,7 +54,7 @@ class Grouping:
         self.query = query
         self.slots = [slots(unit) for unit in units]
         self.all_slots = sorted(
-            {slot for each in self.slots for slot in each.values()},
+            {slot for each in self.slots for _, slot in each.values()},
             key=lambda slot: (slot.aggregate, [str(of) for of in slot.types], slot.nth),
         )
         self.key_types = self._key_types()
@@ -93,7 +93,7 @@ class Grouping:
         return {
             self._argument(index, slot, place): argument
             for index, each in enumerate(self.slots)
-            for aggregate, slot in each.items()
+            for aggregate, slot in each.values()
             for place, argument in enumerate(aggregate.arguments)
             if not isinstance(argument, plan.Reference)
         }
@@ -110,7 +110,7 @@ class Grouping:
             key = places.get(place)
             value = field_column(key.name) if key else F.lit(None).cast(str(of))
             columns.append(value.alias(f"_k{place}"))
-        given = {slot: aggregate for aggregate, slot in filled.items()}
+        given = {slot: aggregate for aggregate, slot in filled.values()}
         for number, slot in enumerate(self.all_slots):
             for place, of in enumerate(slot.types):
                 value = F.lit(None).cast(_sql(of))
@@ -124,16 +124,13 @@ class Grouping:
         return columns
 
     def _order(self) -> list[Column]:
-        return [F.struct(F.col(TIME), F.col(ORDER)).alias(ORDER)] if self._ordered else []
-
-    @property
-    def _ordered(self) -> bool:
-        return any(aggregate.aggregation.takes_context for each in self.slots for aggregate in each)
+        ordered = needs_order(self.query)
+        return [F.struct(F.col(TIME), F.col(ORDER)).alias(ORDER)] if ordered else []
 
     def _single(self, frame: DataFrame) -> DataFrame:
         met = taken(self.units[0], 0)
-        # Named together with the watermark's time, the condition stays above the watermark: a filtered row
-        # moves it, with one unit as with several.
+        # Named together with the watermark's time, the condition stays above the watermark: a
+        # filtered row moves it, with one unit as with several.
         rows = frame.filter(F.when(F.col(MOVED).isNotNull(), met))
         end, *others = self._entering(0)
         end = watermarked(end, END, self.query.allowed_lateness_ms)
@@ -154,7 +151,10 @@ class Grouping:
         columns = []
         for number, slot in enumerate(self.all_slots):
             pattern = next(
-                aggregate for each in self.slots for aggregate, held in each.items() if held == slot
+                aggregate
+                for each in self.slots
+                for aggregate, held in each.values()
+                if held == slot
             )
             arguments = tuple(
                 argument
@@ -171,14 +171,14 @@ class Grouping:
         """The measures from the slots, and a struct for each aggregation."""
         measures: dict[str, plan.Expression] = {}
         for unit, filled in zip(self.units, self.slots, strict=True):
-            new: dict[plan.Expression, plan.Expression] = {
-                aggregate: plan.Reference(f"_s{self.all_slots.index(slot)}", aggregate.type)
-                for aggregate, slot in filled.items()
+            results = {
+                each: plan.Reference(f"_s{self.all_slots.index(slot)}", aggregate.type)
+                for each, (aggregate, slot) in filled.items()
             }
             for member in unit.members:
                 for place, measure in enumerate(member.measures):
                     name = f"_m{self._stream(member)}_{place}"
-                    measures[name] = plan.rewritten(measure.expression, new)
+                    measures[name] = _after(measure, results)
         frame = add_columns(frame, measures, self.query.time_zone)
         return frame.select(
             *[self._struct(unit, member) for unit in self.units for member in unit.members]
@@ -201,6 +201,11 @@ class Grouping:
         if len(self.units) > 1:
             struct = F.when(F.col(UNIT) == F.lit(unit.id), struct)
         return struct.alias(stream_column(self._stream(member)))
+
+
+def _after(measure: plan.Measure, results: Mapping[str, plan.Reference]) -> plan.Expression:
+    """A measure over the columns of its aggregates, which ``results`` has by their text."""
+    return plan.rewritten(measure.expression, lambda aggregate: results[text(aggregate)])
 
 
 def stream_column(index: int) -> str:

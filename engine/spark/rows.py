@@ -45,7 +45,7 @@ def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
 def needs_order(query: plan.Query) -> bool:
     """Whether an aggregation asks for the order of rows (``first``, ``last``)."""
     return any(
-        isinstance(node, plan.Aggregate) and node.aggregation.takes_context
+        isinstance(node, plan.Aggregate) and node.aggregation.by_order
         for aggregation in query.aggregations
         for measure in aggregation.measures
         for node in plan.walk(measure.expression)

@@ -79,7 +79,8 @@ def _column_function(
 
 def _values(column: pa.Array, of: Type, zone: ZoneInfo | None) -> list[Any]:
     if of is not Type.TIMESTAMP:
-        return column.to_pylist()
+        plain: list[Any] = column.to_pylist()
+        return plain
     return [_moment(each, zone) for each in column.cast(pa.int64()).to_pylist()]
 
 

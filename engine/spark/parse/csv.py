@@ -14,37 +14,30 @@ from pyspark.sql import functions as F
 
 from engine import plan
 from engine.spark.parse import values
-from engine.spark.parse.names import RECORD, TEXT, kept_null, value
-from engine.spark.parse.text import Read, cleaned
+from engine.spark.parse.names import RECORD, TEXT, value
+from engine.spark.parse.text import Read, without_marks
 from engine.types import Type
 
-_PLAIN, _QUOTED = "_plain", "_quoted"
-#: The columns of a record: as they stand, and without quotes.
+_PLAIN, _QUOTED, _SPLIT = "_plain", "_quoted", "_split"
+#: The columns of a record: as they stand, and without the quotes around them.
 _RAW, _CELLS = "_raw", "_cells"
-_QUOTED_RAW, _UNQUOTED, _SPLIT = "_quoted_raw", "_unquoted", "_split"
 # Possessive throughout: Java's regular expressions recurse otherwise, once for every doubled quote.
-_INSIDE = r'"[^"]*+(?:""[^"]*+)*+'
-_QUOTED_CELL = rf'{_INSIDE}"'
-_WHAT_NEEDS_CARE = '"\r\ufeff\ufffd'
+_INSIDE = r'[^"]*+(?:""[^"]*+)*+'
+_WHAT_NEEDS_CARE = '"\ufffd'
 
 
 def read(frame: DataFrame, fields: Sequence[plan.InputField], sep: str, time_zone: str) -> Read:
     """The frame with a value for each field, and what tells well-formed records from others."""
     record = _Record(fields, sep)
     text = F.col(RECORD).cast("string")
-    frame = frame.withColumn(_PLAIN, ~text.rlike(record.unusual))
-    frame = frame.withColumn(TEXT, cleaned(F.col(_PLAIN), text))
-    is_quoted = ~F.col(_PLAIN) & F.col(TEXT).contains('"')
-    frame = frame.withColumn(_QUOTED, F.coalesce(is_quoted, F.lit(False)))
-    # A function of an array's elements is not compiled with the rest: it has a select of its own
-    # before the split, so that no array of a plain record passes from the one to the other.
-    frame = frame.withColumn(_QUOTED_RAW, F.when(F.col(_QUOTED), record.quoted_cells()))
-    unquoted = F.when(F.col(_QUOTED), F.transform(_QUOTED_RAW, _unquoted))
-    frame = frame.withColumn(_UNQUOTED, unquoted.otherwise(kept_null("array<string>")))
-    frame = frame.withColumn(_SPLIT, F.when(~F.col(_QUOTED), record.split_cells()))
-    frame = frame.withColumns(
-        {_RAW: F.coalesce(_QUOTED_RAW, _SPLIT), _CELLS: F.coalesce(_UNQUOTED, _SPLIT)}
-    )
+    frame = frame.withColumn(TEXT, without_marks(text))
+    frame = frame.withColumn(_PLAIN, ~F.col(TEXT).rlike(record.unusual))
+    is_text = F.col(_PLAIN) | F.is_valid_utf8(text)
+    frame = frame.withColumn(TEXT, F.when(is_text, F.col(TEXT)))
+    frame = frame.withColumn(_QUOTED, record.is_well_quoted())
+    frame = frame.withColumn(_SPLIT, record.split_cells())
+    cells = {_RAW: record.quoted_cells(), _CELLS: record.unquoted_cells()}
+    frame = frame.withColumns({name: F.coalesce(_SPLIT, each) for name, each in cells.items()})
     typed = {
         value(index): values.typed(_cell(field), field, time_zone)
         for index, field in enumerate(fields)
@@ -62,7 +55,8 @@ class _Record:
         self.pattern = _literal(sep)
         # Of one character, a class is all there is to match; of several, the first is no end yet.
         bare = f'[^"{self.pattern}]*+' if len(sep) == 1 else f'(?:(?!{self.pattern})[^"])*+'
-        self.cell = f"(?:{_QUOTED_CELL}|{bare})"
+        self.bare = bare
+        self.cell = f'(?:"{_INSIDE}"|{bare})'
 
     @property
     def unusual(self) -> str:
@@ -78,26 +72,37 @@ class _Record:
 
     @property
     def exact(self) -> str:
-        """The whole of a record that has the right number of columns, well quoted, and no letters
-        that only Java takes for a number's."""
-        fractions = {field.index for field in self.fields if field.type.is_fractional}
-        number = f'"?+[^"{self.pattern}{values.LAX_LETTERS}]*+"?+'
+        """The whole of a well-quoted record whose numbers have no letters that only Java takes."""
+        letters = values.LAX_LETTERS
+        number = f'"?+[^"{self.pattern}{letters}]*+"?+'
         if len(self.sep) > 1:
-            number = f'"?+(?:(?!{self.pattern})[^"{values.LAX_LETTERS}])*+"?+'
+            number = f'"?+(?:(?!{self.pattern})[^"{letters}])*+"?+'
+        fractions = {field.index for field in self.fields if field.type.is_fractional}
         cells = [number if at in fractions else self.cell for at in range(self.columns)]
         return rf"\A{self.pattern.join(cells)}\z"
 
-    def quoted_cells(self) -> Column:
-        """The columns, quotes included; null where quotes or their number are wrong."""
+    def is_well_quoted(self) -> Column:
+        """Whether a record has quotes, all where they belong, and the right number of columns; null
+        where it has quotes and is not so."""
         others = f"(?:{self.pattern}{self.cell}){{{self.columns - 1}}}+"
-        is_whole = F.col(TEXT).rlike(rf"\A{self.cell}{others if self.columns > 1 else ''}\z")
-        text = F.concat(F.lit(self.sep), F.col(TEXT))
-        found = F.regexp_extract_all(text, F.lit(f"{self.pattern}({self.cell})"), F.lit(1))
-        return F.when(is_whole, found)
+        whole = rf"\A{self.cell}{others if self.columns > 1 else ''}\z"
+        has_quotes = ~F.col(_PLAIN) & F.col(TEXT).contains('"')
+        return F.when(has_quotes, F.nullif(F.col(TEXT).rlike(whole), F.lit(False))).otherwise(False)
 
     def split_cells(self) -> Column:
         """The columns of a record without quotes, one too many at most, however many there are."""
-        return F.split(TEXT, self.pattern, self.columns + 1)
+        return F.when(~F.col(_QUOTED), F.split(TEXT, self.pattern, self.columns + 1))
+
+    def quoted_cells(self) -> Column:
+        return self._found(f"{self.pattern}({self.cell})")
+
+    def unquoted_cells(self) -> Column:
+        """The columns without the quotes around them; those within are still doubled."""
+        return self._found(f'{self.pattern}"?+((?<="){_INSIDE}|(?<!"){self.bare})"?+')
+
+    def _found(self, pattern: str) -> Column:
+        text = F.concat(F.lit(self.sep), F.col(TEXT))
+        return F.when(F.col(_QUOTED), F.regexp_extract_all(text, F.lit(pattern), F.lit(1)))
 
     def ok(self) -> Column:
         ok = (F.size(_CELLS) == self.columns) & (F.col(TEXT) != "")
@@ -109,40 +114,33 @@ class _Record:
         return ok
 
     def reason(self) -> Column:
+        """The first that is wrong."""
         text = F.col(TEXT)
-        told = [F.when(text.isNull() | (text == ""), F.lit("empty record"))]
         well_quoted = rf"\A{self.cell}(?:{self.pattern}{self.cell})*+\z"
-        not_closed = rf"\A(?:{self.cell}{self.pattern})*+{_INSIDE}\z"
-        told.append(
-            F.when(
-                F.col(_QUOTED) & ~text.rlike(well_quoted),
-                F.when(text.rlike(not_closed), F.lit("a quote is not closed")).otherwise(
-                    F.lit("a quote within a column that is not quoted as a whole")
-                ),
-            )
-        )
-        told.append(F.when(self._found() != self.columns, self._expected()))
+        not_closed = rf'\A(?:{self.cell}{self.pattern})*+"{_INSIDE}\z'
+        badly_quoted = text.contains('"') & ~text.rlike(well_quoted)
+        columns = "column" if self.columns == 1 else "columns"
+        expected = F.lit(f"expected {self.columns} {columns}, found ")
+        told = [
+            F.when(text.isNull() | (text == ""), F.lit("empty record")),
+            F.when(badly_quoted & text.rlike(not_closed), F.lit("a quote is not closed")),
+            F.when(badly_quoted, F.lit("a quote within a column that is not quoted as a whole")),
+            F.when(self._count() != self.columns, F.concat(expected, self._count().cast("string"))),
+        ]
         for index, field in enumerate(self.fields):
-            fits = _fits(index, field)
-            if field.type.is_fractional:
-                fits = fits & ~values.is_lax(_raw(field))
             if field.type is not Type.STRING:
+                cell = F.get(_CELLS, F.lit(field.index))
+                fits = _fits(index, field)
+                if field.type.is_fractional:
+                    fits = fits & ~values.is_lax(cell)
                 wrong = ~F.coalesce(fits, F.lit(False))
-                told.append(
-                    F.when(wrong, values.no_value(field, F.get(_CELLS, F.lit(field.index))))
-                )
+                told.append(F.when(wrong, values.no_value(field, cell)))
         return F.coalesce(*told)
 
-    def _expected(self) -> Column:
-        columns = "column" if self.columns == 1 else "columns"
-        return F.concat(
-            F.lit(f"expected {self.columns} {columns}, found "), self._found().cast("string")
-        )
-
-    def _found(self) -> Column:
+    def _count(self) -> Column:
         """The number of columns, without an array of them: a record may have millions."""
-        bare = F.regexp_replace(F.col(TEXT), _QUOTED_CELL, "")
-        bare = F.when(F.col(_QUOTED), bare).otherwise(F.col(TEXT))
+        bare = F.regexp_replace(F.col(TEXT), f'"{_INSIDE}"', "")
+        bare = F.when(F.col(TEXT).contains('"'), bare).otherwise(F.col(TEXT))
         less = F.octet_length(F.replace(bare, F.lit(self.sep), F.lit("")))
         length = len(self.sep.encode())
         return F.lit(1) + ((F.octet_length(bare) - less) / F.lit(length)).cast("int")
@@ -151,19 +149,14 @@ class _Record:
 def _cell(field: plan.InputField) -> Column:
     """A column's text; null where it is empty and was not quoted."""
     cell = F.get(_CELLS, F.lit(field.index))
-    has_text = cell != ""
-    return F.when(has_text | F.col(_QUOTED) if field.type is Type.STRING else has_text, cell)
+    if field.type is not Type.STRING:
+        return F.when(cell != "", cell)
+    quoted = F.replace(cell, F.lit('""'), F.lit('"'))
+    return F.when(_raw(field).startswith('"'), quoted).when(cell != "", cell)
 
 
 def _raw(field: plan.InputField) -> Column:
     return F.get(_RAW, F.lit(field.index))
-
-
-def _unquoted(raw: Column) -> Column:
-    inside = F.substring(raw, F.lit(2), F.length(raw) - 2)
-    return F.when(raw.startswith('"'), F.replace(inside, F.lit('""'), F.lit('"'))).otherwise(
-        F.nullif(raw, F.lit(""))
-    )
 
 
 def _fits(index: int, field: plan.InputField) -> Column:

@@ -17,7 +17,7 @@ from pyspark.sql import types as T
 from engine import plan
 from engine.spark.parse import values
 from engine.spark.parse.names import RECORD, TEXT, value
-from engine.spark.parse.text import Read, cleaned
+from engine.spark.parse.text import Read, without_marks
 from engine.types import Type
 
 _SIMPLE, _FAST, _TAKEN, _EXACT, _WHOLE = "_simple", "_fast", "_taken", "_exact", "_whole"
@@ -46,7 +46,8 @@ def read(frame: DataFrame, fields: Sequence[plan.InputField], time_zone: str) ->
     record = F.col(RECORD).cast("string")
     members = _Members(fields)
     frame = frame.withColumn(_SIMPLE, record.rlike(_SIMPLE_OBJECT))
-    frame = frame.withColumn(TEXT, cleaned(F.col(_SIMPLE), record))
+    is_text = F.col(_SIMPLE) | F.is_valid_utf8(record)
+    frame = frame.withColumn(TEXT, F.when(is_text, without_marks(record)))
     frame = frame.withColumn(_FAST, F.from_json(TEXT, members.schema(exact=False), _OPTIONS))
     frame = frame.withColumn(_TAKEN, members.is_taken())
     exact = F.from_json(TEXT, members.schema(exact=True), _OPTIONS)

@@ -25,7 +25,7 @@ class Read:
     reason: Column
 
 
-def cleaned(is_clean: Column, record: Column) -> Column:
-    """The record without a byte-order mark and a carriage return; null where it is not UTF-8."""
-    without = F.regexp_replace(record, _MARK_AND_RETURN, "")
-    return F.when(is_clean, record).otherwise(F.when(F.is_valid_utf8(record), without))
+def without_marks(record: Column) -> Column:
+    """The record without a byte-order mark in front and a carriage return behind."""
+    has_marks = record.endswith("\r") | record.startswith("\ufeff")
+    return F.when(has_marks, F.regexp_replace(record, _MARK_AND_RETURN, "")).otherwise(record)
