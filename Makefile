@@ -12,6 +12,7 @@ help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: $(VENV)/.installed ## install, then run a config on the built-in simulator (about 20 seconds)
+	@rm -rf configs/demo.checkpoint configs/demo.sqlite*
 	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/ts-engine run configs/demo.json
 
 test: lint ## lint, then every test, real servers included

@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--report", metavar="FILE", help="write the balance as JSON")
     run.set_defaults(command=_run)
 
-    schema = commands.add_parser("schema", help="the JSON Schema of a config")
+    schema = commands.add_parser("schema", help="the JSON Schema of a config, or its reference")
+    schema.add_argument("--format", choices=("json", "markdown"), default="json")
     schema.set_defaults(command=_schema)
 
     operations = commands.add_parser("operations", help="the reference of the DSL")
@@ -136,6 +137,11 @@ def _schema(asked: argparse.Namespace) -> int:
     from engine.catalog import Catalog
     from engine.config.schema import schema
 
+    if asked.format == "markdown":
+        from engine.reference import config
+
+        print(config(Catalog.builtin()), end="")
+        return DONE
     print(json.dumps(schema(Catalog.builtin()), indent=2, ensure_ascii=False))
     return DONE
 

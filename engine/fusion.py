@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from engine import plan
+from engine.config.durations import readable
 from engine.types import Type
 
 
@@ -89,6 +90,20 @@ def slots(unit: Unit) -> dict[str, tuple[plan.Aggregate, Slot]]:
         nth = counts[(kind, types)] = counts.get((kind, types), -1) + 1
         found[text(aggregate)] = aggregate, Slot(kind, types, nth)
     return found
+
+
+def state(aggregations: Iterable[plan.Aggregation]) -> dict[str, list[str]]:
+    """What the state holds: the aggregates of each grouping, all as texts. Equal for two configs
+    exactly when one can go on with the state of the other."""
+    return {
+        _described(unit): [text(each) for each in unit.aggregates] for unit in units(aggregations)
+    }
+
+
+def _described(unit: Unit) -> str:
+    keys = ", ".join(f"{key.name} {key.type}" for key in unit.keys)
+    where = f" where {text(unit.where)}" if unit.where is not None else ""
+    return f"{readable(unit.window.size_ms)} by ({keys}){where}"
 
 
 def text(expression: plan.Expression) -> str:

@@ -12,6 +12,7 @@ from engine.catalog import Catalog
 from engine.check import check
 from engine.cli import main
 from engine.config.schema import schema
+from engine.reference import config
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(
@@ -29,6 +30,13 @@ def test_every_config_that_ships_is_valid(path: Path) -> None:
 def test_the_schema_in_the_repository_is_the_one_that_the_code_gives() -> None:
     written = json.loads((ROOT / "configs" / "schema.json").read_text())
     assert written == schema(Catalog.builtin()), "ts-engine schema > configs/schema.json"
+
+
+def test_the_reference_in_the_repository_is_the_one_that_the_code_gives() -> None:
+    written = (ROOT / "configs" / "README.md").read_text()
+    assert written == config(Catalog.builtin()), (
+        "ts-engine schema --format markdown > configs/README.md"
+    )
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -138,11 +146,11 @@ VARIANTS = {
 def test_a_config_of_the_first_engine_is_valid_unchanged(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
-    config = {name: value for name, value in (SAMPLE | changes).items() if value is not None}
+    whole = {name: value for name, value in (SAMPLE | changes).items() if value is not None}
     structure = (ROOT / "configs" / "config_data_structure.json").read_text()
     (tmp_path / "config_data_structure.json").write_text(structure)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(config))
+    path.write_text(json.dumps(whole))
     assert [problem.text() for problem in check(str(path)).problems] == []
     assert main(["validate", str(path)]) == 0
 

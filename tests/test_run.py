@@ -461,6 +461,31 @@ def test_a_checkpoint_that_cannot_be_written_is_told(
     assert "cannot be written to" in capsys.readouterr().err
 
 
+def test_a_checkpoint_of_other_aggregations_is_refused(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.arrive(["1,a,1", "2,a,5"])
+    job.config({"name": "w", "rule": ["key: key", "v: sum(value)", "n: count()"]})
+    job.run("--once")
+    # Spark itself goes on with the sums as if they were maxima.
+    job.config({"name": "w", "rule": ["key: key", "v: max(value)", "n: count()"]})
+    job.run("--once", "--checkpoint", str(job.folder / "config.checkpoint"), status=2)
+    told = capsys.readouterr().err
+    assert "10 seconds by (key string): has sum(value:double) and lacks max(value:double)" in told
+    # Another order, name or output is no other state.
+    job.config({"name": "x", "rule": ["m: count()", "key: key", "sum(value)"]}, streams=["raw"])
+    job.run("--once")
+
+
+def test_a_pattern_that_only_java_refuses_is_the_users_mistake(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.arrive(["1,a,1"])
+    job.config({"name": "w", "where": "matches(key, 'a{2,1}')", "rule": ["n: count()"]})
+    job.run("--once", status=2)
+    assert "the pattern 'a{2,1}' is not valid" in capsys.readouterr().err
+
+
 def test_the_watermark_of_a_computed_window_end_evicts_its_state(spark: SparkSession) -> None:
     """Fails when a version of Spark takes the metadata of the watermark away."""
     from pyspark.sql import functions as F

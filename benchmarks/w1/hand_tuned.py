@@ -43,7 +43,8 @@ SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    # On two cores G1's concurrent threads compete with the tasks.
+    # On two cores 41 CPU seconds for 2 million rows in 10 batches, where G1 took 45 and the serial
+    # collector 43.
     "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
 }
 

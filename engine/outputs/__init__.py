@@ -115,3 +115,7 @@ class Target:
     def described(self) -> dict[str, Any]:
         """What ``explain`` tells of this output, secrets left out."""
         return {}
+
+    def place(self) -> str | None:
+        """Where a person finds the rows when a run has ended; None where that is plain."""
+        return None

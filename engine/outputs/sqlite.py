@@ -56,6 +56,9 @@ class Sqlite(Target):
     def described(self) -> dict[str, Any]:
         return {"path": os.path.basename(self.path)}
 
+    def place(self) -> str | None:
+        return os.path.relpath(self.path)
+
 
 def _is_database(path: str) -> bool:
     with open(path, "rb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,24 @@ def local_path(folder: str) -> Path | None:
     return Path(folder) if "://" not in folder else None
 
 
+class MisfitError(Exception):
+    """A checkpoint of another config: a sentence for the user."""
+
+
+def _misfit(folder: str, held: Mapping[str, list[str]], wanted: Mapping[str, list[str]]) -> str:
+    told = [f"the checkpoint {folder} holds the state of other aggregations:"]
+    for grouping in dict.fromkeys([*held, *wanted]):
+        old, new = held.get(grouping, []), wanted.get(grouping, [])
+        gone = [each for each in old if each not in new]
+        come = [each for each in new if each not in old]
+        if gone or come:
+            lost = f" has {', '.join(gone)}" if gone else ""
+            found = f" lacks {', '.join(come)}" if come else ""
+            told.append(f"  {grouping}:{' and'.join(filter(None, [lost, found]))}")
+    told.append("name another folder by --checkpoint, or remove this one to begin anew")
+    return "\n".join(told)
+
+
 @dataclass
 class Checkpoint:
     """The engine's part of a checkpoint."""
@@ -85,18 +104,25 @@ class Checkpoint:
     id: str
 
     @classmethod
-    def open(cls, folder: str, spark: Any) -> Checkpoint:
+    def open(cls, folder: str, spark: Any, state: Mapping[str, list[str]]) -> Checkpoint:
         """The checkpoint in a folder; a new one gets an id, by which outputs know its rows.
+
+        Args:
+            state: what the run's state will hold, as ``engine.fusion.state`` tells it.
 
         Raises:
             OSError: the folder cannot be written to.
+            MisfitError: it holds another state. Spark would take it, and go on with wrong numbers.
         """
         files = Files(f"{folder}/ts-engine", spark)
         known = files.read("run.json")
         if known is None:
-            known = json.dumps({"id": str(uuid.uuid4())})
+            known = json.dumps({"id": str(uuid.uuid4()), "state": state}, indent=2)
             files.write("run.json", known)
-        return cls(folder, files, json.loads(known)["id"])
+        values = json.loads(known)
+        if values["state"] != state:
+            raise MisfitError(_misfit(folder, values["state"], state))
+        return cls(folder, files, values["id"])
 
     def ledger(self, batch: int) -> Ledger | None:
         """The ledger after a batch, or None where none was kept."""

@@ -12,6 +12,10 @@ class RunError(Exception):
     """A run that cannot go on: a sentence for the user."""
 
 
+class ConfigError(Exception):
+    """A mistake of the config that only Spark could see: a sentence for the user."""
+
+
 _OUTPUT = re.compile(r"engine\.outputs\.OutputError: ([^\n]+)")
 _CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): ([^\n]+)", re.MULTILINE)
 

@@ -11,8 +11,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from engine import plan
+from engine.fusion import state
 from engine.outputs import OutputError
-from engine.runtime.failure import RunError, sentence
+from engine.runtime.checkpoint import MisfitError
+from engine.runtime.failure import ConfigError, RunError, sentence
 from engine.runtime.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -62,6 +64,9 @@ def run(asked: Run) -> int:
         _say("stopped at once; the batch that was under way is read again by the next run")
     except (OutputError, RunError) as error:
         _say(str(error))
+    except (MisfitError, ConfigError) as error:
+        _say(str(error))
+        return MISTAKE
     except Exception as error:
         _say(f"the run failed: {sentence(error, log_file())}")
     return FAILED
@@ -69,6 +74,12 @@ def run(asked: Run) -> int:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _near(path: str) -> str:
+    """A path as a person would write it here."""
+    near = path if "://" in path else os.path.relpath(path)
+    return path if near.startswith("..") else near
 
 
 def _now() -> str:
@@ -92,6 +103,7 @@ class _Running:
             ledger = self._stream(spark, stopping) if streams else self._batch(spark)
         self._report(ledger)
         _say(ledger.text(self.query.name))
+        self._say_where()
         return DONE if ledger.is_balanced else FAILED
 
     def _session(self) -> SparkSession:
@@ -116,7 +128,10 @@ class _Running:
         from engine.runtime.progress import Progress
         from engine.spark.query import compiled
 
-        made = compiled(spark, self.query, streaming)
+        try:
+            made = compiled(spark, self.query, streaming)
+        except ValueError as error:  # a pattern or format that only the JVM can judge
+            raise ConfigError(str(error)) from None
         host = spark.conf.get("spark.driver.host", "127.0.0.1") or "127.0.0.1"
         names = tuple(each.name for each in self.query.aggregations)
         prints = any(each.method == "stdout" for each in self.query.outputs)
@@ -147,7 +162,7 @@ class _Running:
 
         folder = self.asked.checkpoint_folder
         try:
-            checkpoint = Checkpoint.open(folder, spark)
+            checkpoint = Checkpoint.open(folder, spark, state(self.query.aggregations))
         except OSError as error:
             told = (error.strerror or str(error)).lower()
             raise RunError(f"the checkpoint {folder} cannot be written to: {told}") from None
@@ -192,6 +207,13 @@ class _Running:
         except StreamingQueryException as error:
             if "StopRequested" not in str(error):
                 raise
+
+    def _say_where(self) -> None:
+        for output in self.query.outputs:
+            if (place := output.target.place()) is not None:
+                _say(f"results: {place} ({', '.join(output.streams)})")
+        if self.asked.mode != BATCH:
+            _say(f"checkpoint: {_near(self.asked.checkpoint_folder)}")
 
     def _report(self, ledger: Ledger) -> None:
         if self.asked.report is None:

@@ -1,8 +1,7 @@
 """A record of separated columns (RFC 4180) becomes typed fields, or a reason.
 
-Most records hold nothing unusual: they are split and cast. One look for whatever needs care
-(quotes, a byte-order mark, a carriage return, invalid UTF-8, numbers that only Java takes for such)
-tells them from the others, which go the costly and exact way.
+Most records have no quotes: they are split and cast. What a cast alone cannot tell is looked for in
+the whole record, not in every column, and a record that has it goes the costly and exact way.
 """
 
 from __future__ import annotations
@@ -18,22 +17,18 @@ from engine.spark.parse.names import RECORD, TEXT, value
 from engine.spark.parse.text import Read, without_marks
 from engine.types import Type
 
-_PLAIN, _QUOTED, _SPLIT = "_plain", "_quoted", "_split"
+_QUOTED, _SPLIT = "_quoted", "_split"
 #: The columns of a record: as they stand, and without the quotes around them.
 _RAW, _CELLS = "_raw", "_cells"
 # Possessive throughout: Java's regular expressions recurse otherwise, once for every doubled quote.
 _INSIDE = r'[^"]*+(?:""[^"]*+)*+'
-_WHAT_NEEDS_CARE = '"\ufffd'
 
 
 def read(frame: DataFrame, fields: Sequence[plan.InputField], sep: str, time_zone: str) -> Read:
     """The frame with a value for each field, and what tells well-formed records from others."""
     record = _Record(fields, sep)
     text = F.col(RECORD).cast("string")
-    frame = frame.withColumn(TEXT, without_marks(text))
-    frame = frame.withColumn(_PLAIN, ~F.col(TEXT).rlike(record.unusual))
-    is_text = F.col(_PLAIN) | F.is_valid_utf8(text)
-    frame = frame.withColumn(TEXT, F.when(is_text, F.col(TEXT)))
+    frame = frame.withColumn(TEXT, F.when(F.is_valid_utf8(text), without_marks(text)))
     frame = frame.withColumn(_QUOTED, record.is_well_quoted())
     frame = frame.withColumn(_SPLIT, record.split_cells())
     cells = {_RAW: record.quoted_cells(), _CELLS: record.unquoted_cells()}
@@ -59,18 +54,6 @@ class _Record:
         self.cell = f'(?:"{_INSIDE}"|{bare})'
 
     @property
-    def unusual(self) -> str:
-        """What tells the records that are not merely split and cast.
-
-        Java reads ``1d``, ``1.f`` and ``0x1p3`` as numbers: a letter behind a digit or a point.
-        """
-        if not any(field.type.is_fractional for field in self.fields):
-            return f"[{_WHAT_NEEDS_CARE}]"
-        # One class first: an alternation at each character would cost twice the time.
-        letters = values.LAX_LETTERS
-        return f"[{_WHAT_NEEDS_CARE}{letters}](?<=[{_WHAT_NEEDS_CARE}]|[0-9.][{letters}])"
-
-    @property
     def exact(self) -> str:
         """The whole of a well-quoted record whose numbers have no letters that only Java takes."""
         letters = values.LAX_LETTERS
@@ -86,7 +69,7 @@ class _Record:
         where it has quotes and is not so."""
         others = f"(?:{self.pattern}{self.cell}){{{self.columns - 1}}}+"
         whole = rf"\A{self.cell}{others if self.columns > 1 else ''}\z"
-        has_quotes = ~F.col(_PLAIN) & F.col(TEXT).contains('"')
+        has_quotes = F.col(TEXT).contains('"')
         return F.when(has_quotes, F.nullif(F.col(TEXT).rlike(whole), F.lit(False))).otherwise(False)
 
     def split_cells(self) -> Column:
@@ -110,7 +93,7 @@ class _Record:
             if field.type is not Type.STRING:
                 ok = ok & _fits(index, field)
         if any(field.type.is_fractional for field in self.fields):
-            ok = ok & (F.col(_PLAIN) | F.col(TEXT).rlike(self.exact))
+            ok = ok & (~values.may_be_lax(F.col(TEXT)) | F.col(TEXT).rlike(self.exact))
         return ok
 
     def reason(self) -> Column:
