@@ -5,9 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import random
 import re
+import signal
+import socket
+import sqlite3
 import statistics
+import threading
+import time
 from collections import defaultdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -440,8 +446,6 @@ def test_an_output_that_fails_while_running_stops_the_run_with_a_sentence(
     job.config({"name": "w", "rule": ["key: key", "n: count()"]})
     job.run("--once")
     job.arrive(["2,a,1"])
-    import sqlite3
-
     with sqlite3.connect(job.database) as connection:
         connection.execute("DROP TABLE w")
         connection.execute("CREATE VIEW w AS SELECT 1 AS window_start")
@@ -459,6 +463,38 @@ def test_a_checkpoint_that_cannot_be_written_is_told(
     (job.folder / "taken").write_text("")
     job.run("--once", "--checkpoint", str(job.folder / "taken"), status=1)
     assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_lines_of_a_socket_until_the_run_is_stopped(job: Job) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    job.config(
+        {"name": "w", "window": "10 seconds", "rule": ["key: key", "n: count()"]},
+        input_type="socket",
+        options={"host": "127.0.0.1", "port": server.getsockname()[1], "batchDuration": 0.5},
+    )
+    served = threading.Thread(target=_serve_until_written, args=(server, job))
+    served.start()
+    report = job.run()
+    served.join()
+    assert [(row["key"], row["n"]) for row in job.rows("w", "key")] == [("a", 2), ("b", 1)]
+    assert (report["mode"], report["rows_read"], report["malformed"]) == ("stream", 4, 1)
+
+
+def _serve_until_written(server: socket.socket, job: Job) -> None:
+    """Sends four lines, and Ctrl-C to this process once their windows are there."""
+    connection = server.accept()[0]
+    connection.sendall(b"1,a,1\n2,a,1\n3,b,1\nx\n")
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        try:
+            if sum(row["n"] for row in job.rows("w")) == 3:
+                break
+        except sqlite3.Error:
+            pass  # the table is not there yet
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+    connection.close()
+    server.close()
 
 
 def test_a_checkpoint_of_other_aggregations_is_refused(

@@ -31,7 +31,7 @@ def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
     if needs_order(query):
         # Before anything moves rows: the order of a source is known only where it is read.
         frame = frame.withColumn(ORDER, F.struct(*source.order()))
-    frame = frame.drop("_metadata").withColumn(ARRIVED, F.current_timestamp())
+    frame = frame.withColumn(ARRIVED, F.current_timestamp())
     parsed = parse(
         frame,
         query.input.fields,
