@@ -252,7 +252,7 @@ def test_random_bytes_are_read_or_refused(spark):  # noqa: F811
         rows = read(spark, records, FIELDS, format)
         assert len(rows) == len(records)
         assert {row["_ok"] is (row["_reason"] is None) for row in rows} == {True}
-        assert 100 < sum(row["_ok"] for row in rows) < len(rows) - 100
+        assert {row["_ok"] for row in rows} == {True, False}
 
 
 @pytest.mark.parametrize("sep", [",", ";"])

@@ -23,7 +23,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from engine.simulator import Sensors, truth
-from tests.jobs import Job
+from tests.jobs import Job, rows
 
 pytestmark = pytest.mark.usefixtures("spark")
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -463,6 +463,29 @@ def test_a_checkpoint_that_cannot_be_written_is_told(
     (job.folder / "taken").write_text("")
     job.run("--once", "--checkpoint", str(job.folder / "taken"), status=1)
     assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_several_outputs_make_spark_read_and_compute_once(job: Job) -> None:
+    calls = job.folder / "calls"
+    (job.folder / "counted_rules.py").write_text(
+        "from engine.declare import scalar\n"
+        "@scalar\n"
+        "def counted(x: float) -> float:\n"
+        "    'The value; each call is noted.'\n"
+        f"    open({str(calls)!r}, 'a').write('.')\n"
+        "    return x\n"
+    )
+    job.arrive([f"{i},a,{i}" for i in range(20)])
+    again = {"method": "sqlite", "options": {"path": "again.sqlite"}}
+    job.config(
+        {"name": "w", "rule": ["key: key", "total: sum(v)"]},
+        transformation=["v: counted(value)"],
+        modules=["counted_rules"],
+        outputs=[again, {"method": "stdout"}, {"method": "stdout", "options": {"format": "json"}}],
+    )
+    job.run("--once")
+    assert len(calls.read_text()) == 20
+    assert rows(job.folder / "again.sqlite", "w") == job.rows("w")
 
 
 def test_lines_of_a_socket_until_the_run_is_stopped(job: Job) -> None:

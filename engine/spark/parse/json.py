@@ -111,9 +111,7 @@ class _Members:
     def reason(self) -> Column:
         """The first that is wrong."""
         text, broken = F.col(TEXT), F.col(_EXACT).getField(_BROKEN).isNotNull()
-        no_object = ~F.coalesce(F.col(_WHOLE), F.lit(False)) | (
-            broken & F.json_object_keys(text).isNull()
-        )
+        no_object = ~F.coalesce(_is_whole(), F.lit(False))
         told = [
             F.when(text.isNull() | (F.trim(text, F.lit(" \t\r\n")) == ""), F.lit("empty record")),
             F.when(no_object, F.lit("not a JSON object")),
