@@ -7,8 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from engine import __version__
+
+if TYPE_CHECKING:
+    from engine.check import Checked
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 
@@ -91,13 +95,20 @@ def _validate(asked: argparse.Namespace) -> int:
     return MISTAKE if problems else DONE
 
 
-def _explain(asked: argparse.Namespace) -> int:
+def _checked(path: str) -> Checked:
+    """A config that is to run: its problems told, and what the engine cannot do yet."""
     from engine.check import check
-    from engine.explain import explained
 
-    found = check(asked.config)
+    found = check(path)
     for problem in (*found.problems, *found.not_yet):
         print(problem.text(), file=sys.stderr)
+    return found
+
+
+def _explain(asked: argparse.Namespace) -> int:
+    from engine.explain import explained
+
+    found = _checked(asked.config)
     if found.query is None:
         return MISTAKE
     print(explained(found.query))
@@ -105,11 +116,7 @@ def _explain(asked: argparse.Namespace) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    from engine.check import check
-
-    found = check(asked.config)
-    for problem in (*found.problems, *found.not_yet):
-        print(problem.text(), file=sys.stderr)
+    found = _checked(asked.config)
     if found.query is None:
         return MISTAKE
     mode = "once" if asked.once else "batch" if asked.batch else "stream"

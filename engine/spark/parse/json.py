@@ -51,10 +51,12 @@ def read(frame: DataFrame, fields: Sequence[plan.InputField], time_zone: str) ->
     frame = frame.withColumn(_FAST, F.from_json(TEXT, members.schema(exact=False), _OPTIONS))
     frame = frame.withColumn(_TAKEN, members.is_taken())
     exact = F.from_json(TEXT, members.schema(exact=True), _OPTIONS)
-    frame = frame.withColumn(_EXACT, F.when(~F.col(_TAKEN), exact))
+    # Not `or`: Spark computes what stands twice behind it for every row, needed or not. And in one
+    # select with the other reading: neither is compiled with the rest.
+    whole = F.when(F.col(_SIMPLE), F.lit(True)).otherwise(_is_whole())
+    frame = frame.withColumns({_EXACT: F.when(~F.col(_TAKEN), exact), _WHOLE: whole})
     typed = {value(index): members.value(field, time_zone) for index, field in enumerate(fields)}
-    frame = frame.withColumns({**typed, _WHOLE: F.col(_SIMPLE) | _is_whole()})
-    return Read(frame, members.ok(), members.reason())
+    return Read(frame.withColumns(typed), members.ok(), members.reason())
 
 
 class _Members:
