@@ -43,6 +43,8 @@ class Records:
 
     def check(self, say: Say) -> None:
         """Tells the problems that only this input can know."""
+        if any(character in self.sep for character in '"\r\n'):
+            say("sep", "a separator cannot hold a quote or a line break", "")
 
     def frame(self, spark: SparkSession, streaming: bool, name: str) -> DataFrame:
         """The records, as a streaming or a static frame; ``name`` is the config's."""

@@ -36,6 +36,7 @@ class Files(Records):
         return False
 
     def check(self, say: Say) -> None:
+        super().check(say)
         if "://" not in self.path and not os.path.exists(self.path):
             say("path", f"there is no file or folder '{self.path}'", "")
 

@@ -36,6 +36,7 @@ class Generator(Records):
     max_rows_per_batch: int | None = option("at most so many rows a micro-batch", None, minimum=1)
 
     def check(self, say: Say) -> None:
+        super().check(say)
         try:
             self._simulation()
         except ValueError as error:

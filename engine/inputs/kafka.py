@@ -60,6 +60,7 @@ class Kafka(Records):
     )
 
     def check(self, say: Say) -> None:
+        super().check(say)
         if (self.bootstrap_servers is None) == (self.server is None):
             which = "either 'server' or 'bootstrap_servers'"
             say("", f"the input 'kafka' needs {which}", "both name a broker")

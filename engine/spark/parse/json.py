@@ -51,12 +51,14 @@ def read(frame: DataFrame, fields: Sequence[plan.InputField], time_zone: str) ->
     frame = frame.withColumn(_FAST, F.from_json(TEXT, members.schema(exact=False), _OPTIONS))
     frame = frame.withColumn(_TAKEN, members.is_taken())
     exact = F.from_json(TEXT, members.schema(exact=True), _OPTIONS)
-    # Not `or`: Spark computes what stands twice behind it for every row, needed or not. And in one
-    # select with the other reading: neither is compiled with the rest.
-    whole = F.when(F.col(_SIMPLE), F.lit(True)).otherwise(_is_whole())
-    frame = frame.withColumns({_EXACT: F.when(~F.col(_TAKEN), exact), _WHOLE: whole})
+    frame = frame.withColumn(_EXACT, F.when(~F.col(_TAKEN), exact))
     typed = {value(index): members.value(field, time_zone) for index, field in enumerate(fields)}
-    return Read(frame.withColumns(typed), members.ok(), members.reason())
+    # Not `or`: Spark computes what stands twice behind it for every row, needed or not. Beside the
+    # values: a select with `from_json` is compiled apart, so that their code, large for what is
+    # rare, does not make the method of all that follows too long for Java's compiler (8,000 bytes).
+    whole = F.when(F.col(_SIMPLE), F.lit(True)).otherwise(_is_whole())
+    frame = frame.withColumns({**typed, _WHOLE: whole})
+    return Read(frame, members.ok(), members.reason())
 
 
 class _Members:
