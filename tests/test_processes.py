@@ -57,6 +57,26 @@ def started(job: Job, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def submitted(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """``spark-submit`` of the config in a folder, called from there; it must end well."""
+    done = subprocess.run(
+        [
+            SPARK / "bin" / "spark-submit",
+            *options,
+            ROOT / "engine" / "submit.py",
+            "config.json",
+            "--once",
+        ],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def line_of(stream: IO[str] | None) -> str:
     assert stream is not None
     return stream.readline()
@@ -95,15 +115,7 @@ def test_ctrl_c_and_sigterm_end_a_run_between_batches_with_its_balance(job: Job)
 def test_spark_submit_runs_a_config_from_any_folder(job: Job, tmp_path: Path) -> None:
     job.arrive(["1,a,1", "2,b,2"])
     job.config({"name": "w", "rule": ["key: key", "max(value)"]})
-    done = subprocess.run(
-        [SPARK / "bin" / "spark-submit", ROOT / "engine" / "submit.py", "config.json", "--once"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = submitted(tmp_path)
     # spark-submit prints what a Python application says on stderr on its own stdout.
     assert "balanced: every row is accounted for" in done.stdout
     assert [(row["key"], row["value"]) for row in rows(job.database, "w", "key")] == [
@@ -173,16 +185,7 @@ def test_a_cluster_runs_a_user_module_that_is_only_in_the_shipped_zip(
         modules=["plant.rules"],
         engine={"spark": {"spark.executor.memory": "512m"}},
     )
-    command = [SPARK / "bin" / "spark-submit", "--master", cluster, "--py-files", shipped]
-    done = subprocess.run(
-        [*command, ROOT / "engine" / "submit.py", "config.json", "--once"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    submitted(tmp_path, "--master", cluster, "--py-files", str(shipped))
     assert [(r["k"], r["half"], r["n"]) for r in rows(job.database, "w", "k")] == [
         ("A", 3.5, 2),
         ("B", 1.0, 1),

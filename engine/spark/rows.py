@@ -9,15 +9,13 @@ from engine import plan
 from engine.config.durations import readable
 from engine.spark.expression import field_column
 from engine.spark.parse import OK, REASON, parse
+from engine.spark.parse.values import SECONDS, epoch_timestamp
 from engine.spark.stages import apply_rules
 from engine.types import Type
 
 #: When a row happened; the same as the watermark sees it; what sorts rows of one time; when a row
 #: was read.
 TIME, MOVED, ORDER, ARRIVED = "_time", "_moved", "_order", "_arrived"
-_SECONDS = 1_000_000
-#: The years 1 to 9999: what timestamps can be written as.
-_YEARS = (-62_135_596_800, 253_402_300_799)
 
 
 def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
@@ -77,8 +75,7 @@ def _event_time(query: plan.Query) -> Column:
     if query.event_time.type is Type.TIMESTAMP:
         return field
     if query.event_time.type.is_fractional:
-        micros = F.round(field * F.lit(float(_SECONDS))).try_cast("bigint")
-        return F.when(field.between(*map(float, _YEARS)), F.timestamp_micros(micros))
+        return epoch_timestamp(field)
     return F.when(
-        field.between(*_YEARS), F.timestamp_micros(field.cast("bigint") * F.lit(_SECONDS))
+        field.between(*SECONDS), F.timestamp_micros(field.cast("bigint") * F.lit(1_000_000))
     )

@@ -15,7 +15,7 @@ LAX_LETTERS = "dDfFxX"
 _BLANKS = " \t"
 _SHOWN = 80
 #: Seconds of the years 1 to 9999: what a timestamp can be written as.
-_SECONDS = (-62_135_596_800, 253_402_300_799)
+SECONDS = (-62_135_596_800, 253_402_300_799)
 
 _DAY, _MINUTE = r"\d{4}-\d\d-\d\d", r"[T ]\d\d:\d\d"
 _ZONE = r"(?:Z|[+-]\d\d:?\d\d|[+-]\d\d)"
@@ -73,7 +73,7 @@ def is_blank(text: Column) -> Column:
 def epoch_timestamp(seconds: Column) -> Column:
     """The time of epoch seconds, to the microsecond; null outside the years 1 to 9999."""
     micros = F.round(seconds * F.lit(1e6)).try_cast("long")
-    return F.when(seconds.between(*map(float, _SECONDS)), F.timestamp_micros(micros))
+    return F.when(seconds.between(*map(float, SECONDS)), F.timestamp_micros(micros))
 
 
 def no_value(field: plan.InputField, text: Column) -> Column:
