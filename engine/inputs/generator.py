@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from engine.declare import option
 from engine.inputs import Records, Say
+from engine.option import option
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,23 +16,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Generator(Records):
-    """Simulated sensors; the same rows as ``generator.py`` with the same options."""
+    """Simulated sensors, or a building; the same rows as ``generator.py`` with the same options.
+
+    ``sensors``: a hundred machines' sensors, evenly in time; some rows are dated back (``late``).
+    ``building``: ten sensors that send every quarter of an hour or every day, in event time that
+    runs fast from 2020 on; W1 sends some readings 2 and some 10 days late, beside those in time.
+    """
 
     METHOD: ClassVar[str] = "generator"
 
-    scenario: Literal["sensors"] = option("what is simulated", "sensors")
+    scenario: Literal["sensors", "building"] = option("what is simulated", "sensors")
     seed: int = option("another seed, other rows", 0)
     count: int | None = option("rows in all; without end when absent", None, minimum=0)
+    days: int | None = option("building: days in all, in place of 'count'", None, minimum=0)
     rate: float = option("rows a second of real time; 0 is as fast as it goes", 1000, minimum=0)
     start: int | None = option(
-        "event time of the first row, epoch seconds; the moment of the start when absent", None
+        "event time of the first row, epoch seconds; when absent, now for sensors, and the "
+        "beginning of 2020 for the building",
+        None,
     )
     speed: float | None = option(
-        "rows a second of event time; as the rate when absent", None, exclusive_minimum=0
+        "sensors: rows a second of event time, as the rate when absent; building: how many times "
+        "as fast as the clock event time runs, in place of the rate",
+        None,
+        exclusive_minimum=0,
     )
     malformed: float = option("share of broken records", 0, minimum=0, maximum=1)
-    late: float = option("share of rows dated back", 0, minimum=0, maximum=1)
-    lateness: int = option("by how many seconds late rows are dated back, at most", 5, minimum=1)
+    late: float = option("sensors: share of rows dated back", 0, minimum=0, maximum=1)
+    lateness: int = option(
+        "sensors: by how many seconds late rows are dated back, at most", 5, minimum=1
+    )
     max_rows_per_batch: int | None = option("at most so many rows a micro-batch", None, minimum=1)
 
     def check(self, say: Say) -> None:
@@ -44,7 +57,7 @@ class Generator(Records):
 
     @property
     def has_end(self) -> bool:  # type: ignore[override]
-        return self.count is not None
+        return self.count is not None or self.days is not None
 
     def _simulation(self) -> Simulation:
         from engine.simulator import Simulation
@@ -53,6 +66,7 @@ class Generator(Records):
             scenario=self.scenario,
             seed=self.seed,
             count=self.count,
+            days=self.days,
             rate=self.rate,
             start=self.start,
             speed=self.speed,
@@ -76,6 +90,9 @@ class Generator(Records):
         return [F.col("_ordinal")]
 
     def described(self) -> dict[str, Any]:
-        rate = f"{self.rate:,.0f} rows/s" if self.rate else "as fast as it goes"
-        count = f"{self.count:,} rows" if self.count is not None else "without end"
-        return {"scenario": self.scenario, "seed": self.seed, "rows": f"{count}, {rate}"}
+        simulation = self._simulation()
+        pace, total = simulation.pace, simulation.total
+        rate = f"{pace:,.3g}" if pace < 10 else f"{pace:,.0f}"
+        speed = f"{rate} rows/s" if pace else "as fast as it goes"
+        count = f"{total:,} rows" if total is not None else "without end"
+        return {"scenario": self.scenario, "seed": self.seed, "rows": f"{count}, {speed}"}

@@ -49,11 +49,14 @@ class Part(NamedTuple):
         return self.longs[k * LONGS + draw]
 
 
-def parts(seed: int, start: int, stop: int) -> Iterator[Part]:
-    """The random numbers of the rows start to before stop, block by block."""
+def parts(seed: int, start: int, stop: int, of: bytes = b"rows") -> Iterator[Part]:
+    """The random numbers of the rows start to before stop, block by block.
+
+    What is not a row, but is drawn for by its number as well, has another name in `of`.
+    """
     for first in range(start - start % BLOCK, stop, BLOCK):
         low, high = max(start - first, 0), min(stop - first, BLOCK)
-        shorts, longs = _block(seed, first // BLOCK)
+        shorts, longs = _block(seed, first // BLOCK, of)
         yield Part(
             range(first + low, first + high),
             shorts[low * SHORTS : high * SHORTS],
@@ -62,10 +65,10 @@ def parts(seed: int, start: int, stop: int) -> Iterator[Part]:
 
 
 # A slow stream asks for the same block again and again, a few rows at a time.
-@lru_cache(maxsize=4)
-def _block(seed: int, block: int) -> tuple[array[int], array[int]]:
+@lru_cache(maxsize=8)
+def _block(seed: int, block: int, of: bytes) -> tuple[array[int], array[int]]:
     """A block's random bytes as numbers: the same ones on every machine."""
-    noise = shake_128(b"rows %d %d" % (seed, block)).digest(2 * SHORTS * BLOCK)
+    noise = shake_128(b"%s %d %d" % (of, seed, block)).digest(2 * SHORTS * BLOCK)
     shorts, longs = array("H", noise), array("I", noise)
     if byteorder == "big":
         shorts.byteswap()

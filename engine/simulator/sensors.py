@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from engine.simulator.draws import Part, evenly, normal_above_zero, parts
 from engine.simulator.lines import Layout, layout
+from engine.simulator.rows import HOW, Rows, structure
 
 FIELDS = {
     "timestamp": "LongType",
@@ -28,9 +29,10 @@ MEASURES = {
     "torque": (500, 200),
 }
 SENSORS = 100
+TYPES = ("seal.t1", "seal.t2")
 #: Which of a row's random numbers decides what: of 16 bits, then of 32 bits (which lie behind).
 _MEASURES, _SENSOR = range(4), 4
-_MALFORMED, _LATE, _HOW = 3, 4, 5
+_LATE = 4
 
 
 class Reading(NamedTuple):
@@ -46,7 +48,7 @@ class Reading(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sensors:
+class Sensors(Rows):
     """The sensors demo: an endless sequence of rows of a hundred sensors of two types.
 
     Args:
@@ -73,55 +75,37 @@ class Sensors:
     format: str = "csv"
     sep: str = ","
 
-    def record(self, i: int) -> Reading:
-        """Row i as its sensor meant it."""
-        return next(self.records(i, i + 1))
-
     def records(self, start: int, stop: int) -> Iterator[Reading]:
-        """Rows start to before stop as their sensors meant them."""
         return chain.from_iterable(
             map(Reading, self._seconds(part), *_columns(part, _values()))
             for part in parts(self.seed, start, stop)
         )
 
-    def line(self, i: int) -> bytes:
-        """Row i as it is sent, without a line end; UTF-8 unless it is broken by not being so."""
-        return self.lines(i, i + 1)[0]
+    def keys(self, start: int, stop: int) -> Iterator[bytes]:
+        return (b"%d" % row.sensor_id for row in self.records(start, stop))
 
-    def lines(self, start: int, stop: int) -> list[bytes]:
-        """Rows start to before stop as they are sent."""
+    def layout(self) -> Layout:
+        return _texts(self.format, self.sep)[0]
+
+    def whole(self, part: Part) -> list[bytes]:
         shape, texts = _texts(self.format, self.sep)
-        lines: list[bytes] = []
-        for part in parts(self.seed, start, stop):
-            seconds = self._seconds(part)
-            heads = {second: shape.head % second for second in set(seconds)}
-            fields = (map(heads.__getitem__, seconds), *_columns(part, texts), repeat(shape.tail))
-            sent = list(map(b"".join, zip(*fields, strict=False)))
-            for k in part.chosen(_MALFORMED, self.malformed):
-                sent[k] = shape.broken(sent[k], part.number(_HOW, k))
-            lines += sent
-        return lines
-
-    def malformed_rows(self, start: int, stop: int) -> list[int]:
-        """Which of the rows start to before stop are sent broken."""
-        return [
-            part.rows[k]
-            for part in parts(self.seed, start, stop)
-            for k in part.chosen(_MALFORMED, self.malformed)
-        ]
+        seconds = self._seconds(part)
+        heads = {second: shape.head % second for second in set(seconds)}
+        fields = (map(heads.__getitem__, seconds), *_columns(part, texts), repeat(shape.tail))
+        return list(map(b"".join, zip(*fields, strict=False)))
 
     def _seconds(self, part: Part) -> list[int]:
         """Event times, epoch seconds."""
         start, speed = self.start, self.speed
         seconds = [start + int(i // speed) for i in part.rows]
         for k in part.chosen(_LATE, self.late):
-            seconds[k] -= 1 + part.number(_HOW, k) % self.lateness
+            seconds[k] -= 1 + part.number(HOW, k) % self.lateness
         return seconds
 
 
 def data_structure() -> dict[str, dict[str, Any]]:
     """The fields as a config's `data_structure` has them."""
-    return {name: {"index": k, "type": type} for k, (name, type) in enumerate(FIELDS.items())}
+    return structure(FIELDS)
 
 
 #: For each field behind the timestamp: which random number chooses, from which values.
@@ -135,7 +119,7 @@ def _columns(part: Part, tables: Tables) -> Iterator[Iterator[Any]]:
 @lru_cache(maxsize=1)
 def _values() -> Tables:
     sensors = evenly(SENSORS)
-    types = ["seal.t1" if sensor < SENSORS // 2 else "seal.t2" for sensor in sensors]
+    types = [TYPES[sensor >= SENSORS // 2] for sensor in sensors]
     measures = (normal_above_zero(*measure) for measure in MEASURES.values())
     return [(_SENSOR, sensors), (_SENSOR, types), *zip(_MEASURES, measures, strict=True)]
 

@@ -61,8 +61,8 @@ def _window(key: tuple[int, int, str], measures: list[Any], size: int) -> dict[s
     start, sensor, type = key
     counter, least, most, total, slow, fast = measures
     return {
-        "window_start": _iso(start),
-        "window_end": _iso(start + size),
+        "window_start": iso(start),
+        "window_end": iso(start + size),
         "sensor_id": sensor,
         "sensor_type": type,
         "counter": counter,
@@ -74,6 +74,6 @@ def _window(key: tuple[int, int, str], measures: list[Any], size: int) -> dict[s
     }
 
 
-def _iso(second: int) -> str:
+def iso(second: int) -> str:
     """Epoch seconds as ISO 8601, in UTC with milliseconds."""
     return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -33,7 +33,7 @@ from pyspark.sql.streaming.datasource import (
 from pyspark.sql.types import StructType
 
 import engine
-from engine.simulator import Sensors, Simulation, rows_due
+from engine.simulator import Rows, Simulation, rows_due
 
 #: Rows of an Arrow batch, and the fewest that are worth a task of their own.
 CHUNK = 8192
@@ -48,14 +48,14 @@ def stream(spark: SparkSession, options: Simulation) -> DataFrame:
 
     Rows come at the simulation's rate from the moment when the query starts, the first one at once.
     A query that goes on from a checkpoint does not make up for the time between. With the trigger
-    `availableNow` all rows up to `count` are there at once.
+    `availableNow` all rows up to its end are there at once.
     """
     return _source(spark, options, spark.readStream)
 
 
 def static(spark: SparkSession, options: Simulation) -> DataFrame:
-    """All rows up to `count` at once."""
-    if options.count is None:
+    """All rows up to the simulation's end at once."""
+    if options.total is None:
         raise ValueError("a simulation without 'count' has no end; give 'count' to read it whole")
     return _source(spark, options, spark.read)
 
@@ -88,7 +88,7 @@ def _let_workers_import(spark: SparkSession) -> None:
 class Slice(InputPartition):
     """Rows `first` to before `last` of a sequence, made by one task."""
 
-    rows: Sensors
+    rows: Rows
     first: int
     last: int
 
@@ -102,7 +102,7 @@ class Slice(InputPartition):
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _slices(rows: Sensors, first: int, last: int, tasks: int) -> list[Slice]:
+def _slices(rows: Rows, first: int, last: int, tasks: int) -> list[Slice]:
     """The rows in equal parts: at most `tasks`, and not smaller than a chunk."""
     parts = max(1, min(tasks, (last - first) // CHUNK))
     ends = [first + (last - first) * k // parts for k in range(parts + 1)]
@@ -136,7 +136,7 @@ class SimulatedReader(DataSourceReader):
         self.options, self.tasks = options, tasks
 
     def partitions(self) -> Sequence[InputPartition]:
-        return _slices(self.options.rows(), 0, self.options.count or 0, self.tasks)
+        return _slices(self.options.rows(), 0, self.options.total or 0, self.tasks)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         return cast("Slice", partition).batches()
@@ -151,14 +151,14 @@ class SimulatedStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def __init__(self, options: Simulation, tasks: int) -> None:
         self.options, self.tasks = options, tasks
-        self._paced = options.rate > 0
+        self._paced = options.pace > 0
         self._began: tuple[int, float] | None = None
 
     def initialOffset(self) -> dict[str, int]:  # noqa: N802
         return {"next": 0, "start": self.options.rows().start}
 
     def prepareForTriggerAvailableNow(self) -> None:  # noqa: N802
-        if self.options.count is None:
+        if self.options.total is None:
             raise ValueError("a simulation without 'count' has no end to run to; give 'count'")
         self._paced = False
 
@@ -170,8 +170,8 @@ class SimulatedStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:  # noqa: N802
         first = start["next"]
         ends = [self._due(first)]
-        if self.options.count is not None:
-            ends.append(self.options.count)
+        if self.options.total is not None:
+            ends.append(self.options.total)
         if isinstance(limit, ReadMaxRows):
             ends.append(first + limit.max_rows)
         return {**start, "next": max(first, min(ends))}
@@ -179,11 +179,11 @@ class SimulatedStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def _due(self, first: int) -> int:
         """The row that falls due next, `first` being the first one not yet taken."""
         if not self._paced:
-            return first + UNBOUNDED if self.options.count is None else self.options.count
+            return first + UNBOUNDED if self.options.total is None else self.options.total
         if self._began is None:
             self._began = first, time.monotonic()
         row, moment = self._began
-        return row + rows_due(time.monotonic() - moment, self.options.rate)
+        return row + rows_due(time.monotonic() - moment, self.options.pace)
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> Sequence[InputPartition]:
         if start["next"] == end["next"]:
