@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.jobs import Job
 from tests.servers.kafka import KafkaBroker
 from tests.servers.kafka import connector_jars as jars_of_connector
 from tests.servers.process import ServerUnavailableError
@@ -68,6 +69,12 @@ def _failing_plainly() -> Iterator[None]:
     except ServerUnavailableError as error:
         # `from None`: pytest would print the sentence twice.
         raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """A config to write and run, in a folder of its own."""
+    return Job(tmp_path)
 
 
 @pytest.fixture(scope="session")

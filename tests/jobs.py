@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,9 @@ def rows(database: Path, table: str, order: str = "window_start") -> list[dict[s
         connection.row_factory = sqlite3.Row
         found = connection.execute(f'SELECT * FROM "{table}" ORDER BY {order}').fetchall()
     return [dict(each) for each in found]
+
+
+def iso(seconds: float) -> str:
+    """A time as the outputs write it."""
+    time = datetime.fromtimestamp(seconds, timezone.utc)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

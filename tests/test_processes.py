@@ -12,32 +12,39 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-import pyspark
 import pytest
 
+from engine.simulator import Sensors, truth
 from tests.jobs import Job, rows
-from tests.servers.process import free_ports
+from tests.servers.cluster import SPARK, Cluster
 
 ROOT = Path(__file__).parent.parent
-SPARK = Path(pyspark.__file__).parent
-MODULE = """
-from engine.declare import Double, Real, operation, scalar
+CONFIGS = ROOT / "configs"
+#: An executor that fits the memory of the cluster's worker.
+SMALL = {"spark.executor.memory": "512m"}
+# What a declared function calls in its own module is found by its name alone, so workers import it.
+HALVED = """
+from engine.declare import scalar
 
-@operation
-def halved(x: Real) -> Double:
-    "Half of it."
+def half(x):
     return x / 2
+
+@scalar
+def halved(x: float) -> float:
+    "Half of it."
+    return half(x)
+"""
+SHOUTED = """
+from engine.declare import scalar
+
+def capitals(text):
+    return text.upper()
 
 @scalar
 def shouted(text: str) -> str:
     "In capitals."
-    return text.upper()
+    return capitals(text)
 """
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> Job:
-    return Job(tmp_path)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -124,69 +131,71 @@ def test_spark_submit_runs_a_config_from_any_folder(job: Job, tmp_path: Path) ->
     ]
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """A standalone cluster from the pip package: a master and a worker, in processes of their own;
-    its executors have neither this repository nor what lies beside a config."""
-    port, page, worker_page = free_ports(3)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    settings = environment(SPARK_HOME=str(SPARK), SPARK_WORKER_DIR=str(elsewhere))
-    settings.pop("PYTHONPATH", None)
-    spark_class = str(SPARK / "bin" / "spark-class")
-    address = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", str(page)]
-    kind = "org.apache.spark.deploy"
-    commands = [
-        [spark_class, f"{kind}.master.Master", *address],
-        [
-            spark_class,
-            f"{kind}.worker.Worker",
-            "--host",
-            "127.0.0.1",
-            "--webui-port",
-            str(worker_page),
-            "--cores",
-            "2",
-            "--memory",
-            "1g",
-            f"spark://127.0.0.1:{port}",
-        ],
-    ]
-    processes = []
-    for number, command in enumerate(commands):
-        with (tmp_path / f"cluster-{number}.log").open("w") as log:
-            processes.append(
-                subprocess.Popen(
-                    command,
-                    cwd=elsewhere,
-                    env=settings,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            )
-    yield f"spark://127.0.0.1:{port}"
-    for process in processes:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One standalone cluster for the cases of this module."""
+    started = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield started
+    started.stop()
 
 
-def test_a_cluster_runs_a_user_module_that_is_only_in_the_shipped_zip(
-    job: Job, cluster: str, tmp_path: Path
+def shipped(archive: Path, package: str, module: str) -> Path:
+    """A zip or wheel with a user's module ``rules`` in a package; the module is nowhere else."""
+    content = {f"{package}/__init__.py": "", f"{package}/rules.py": module}
+    if archive.suffix == ".whl":
+        about = f"{package}-1.0.dist-info"
+        content[f"{about}/METADATA"] = f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n"
+        content[f"{about}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        content[f"{about}/RECORD"] = "".join(
+            f"{path},,\n" for path in (*content, f"{about}/RECORD")
+        )
+    with zipfile.ZipFile(archive, "w") as file:
+        for path, text in content.items():
+            file.writestr(path, text)
+    return archive
+
+
+@pytest.mark.parametrize("place", ["cluster", "one machine"])
+def test_user_modules_that_are_only_in_a_shipped_zip_and_wheel_run(
+    job: Job, cluster: Cluster, tmp_path: Path, place: str
 ) -> None:
-    shipped = tmp_path / "shipped.zip"
-    with zipfile.ZipFile(shipped, "w") as archive:
-        archive.writestr("plant/__init__.py", "")
-        archive.writestr("plant/rules.py", MODULE)
+    archives = [
+        shipped(tmp_path / "plant.zip", "plant", HALVED),
+        shipped(tmp_path / "works-1.0-py3-none-any.whl", "works", SHOUTED),
+    ]
     job.arrive(["1,a,1", "2,b,2", "3,a,7"])
     job.config(
         {"name": "w", "rule": ["key: k", "max(half)", "n: count()"]},
         transformation=["half: halved(value)", "k: shouted(key)"],
-        modules=["plant.rules"],
-        engine={"spark": {"spark.executor.memory": "512m"}},
+        modules=["plant.rules", "works.rules"],
+        engine={"spark": SMALL},
     )
-    submitted(tmp_path, "--master", cluster, "--py-files", str(shipped))
-    assert [(r["k"], r["half"], r["n"]) for r in rows(job.database, "w", "k")] == [
+    master = ("--master", cluster.url) if place == "cluster" else ()
+    submitted(tmp_path, *master, "--py-files", ",".join(map(str, archives)))
+    assert [(row["k"], row["half"], row["n"]) for row in rows(job.database, "w", "k")] == [
         ("A", 3.5, 2),
         ("B", 1.0, 1),
     ]
+
+
+def test_a_cluster_makes_the_rows_of_the_generator(
+    job: Job, cluster: Cluster, tmp_path: Path
+) -> None:
+    sent = {"seed": 5, "start": 1_700_000_003, "speed": 100, "malformed": 0.02}
+    options = {**sent, "count": 3000, "rate": 0, "max_rows_per_batch": 1000}
+    config = json.loads((CONFIGS / "sensors.json").read_text())
+    config |= {
+        "input": {
+            "input_type": "generator",
+            "data_structure": str(CONFIGS / "config_data_structure.json"),
+            "options": options,
+        },
+        "outputs": [{"method": "sqlite", "options": {"path": "out.sqlite"}}],
+        "engine": {"spark": SMALL},
+    }
+    (job.folder / "config.json").write_text(json.dumps(config))
+    done = submitted(tmp_path, "--master", cluster.url)
+    assert "balanced: every row is accounted for" in done.stdout
+    expected = truth(Sensors(**sent), 3000)
+    assert job.rows("aggregated", "window_start, sensor_id") == expected["windows"]
+    assert f"3,000 rows read, {expected['malformed']} malformed" in done.stdout
