@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -15,11 +15,38 @@ OPERATION_MODULES = (
     "operations.transformation_operations",
     "operations.aggregation_operations",
 )
-METHOD_PACKAGES = {"inputs": "engine.inputs", "outputs": "engine.outputs"}
 
 
 class Conflict(Exception):
     """Two modules declare one name."""
+
+
+class Methods(Mapping[str, type[Any]]):
+    """The method classes of a package by name, each imported when it is asked for.
+
+    A method's name is its module's. To import them all, for their options, would take a check a
+    tenth of its time.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        path = importlib.import_module(package).__path__
+        # A module that begins with `_` is what several methods share.
+        self._names = [m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")]
+
+    def __getitem__(self, name: str) -> type[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        for value in vars(importlib.import_module(f"{self._package}.{name}")).values():
+            if isinstance(value, type) and vars(value).get("METHOD") == name:
+                return value
+        raise TypeError(f"{self._package}.{name} has no class with the METHOD '{name}'")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclass
@@ -28,8 +55,8 @@ class Catalog:
 
     operations: dict[str, Operation] = field(default_factory=dict)
     aggregations: dict[str, Aggregation] = field(default_factory=dict)
-    inputs: dict[str, type[Any]] = field(default_factory=dict)
-    outputs: dict[str, type[Any]] = field(default_factory=dict)
+    inputs: Mapping[str, type[Any]] = field(default_factory=dict)
+    outputs: Mapping[str, type[Any]] = field(default_factory=dict)
 
     @classmethod
     def builtin(cls) -> Catalog:
@@ -44,7 +71,7 @@ class Catalog:
             Conflict: two of the modules declare one name.
             Exception: whatever importing a module raises.
         """
-        catalog = cls(inputs=_methods("inputs"), outputs=_methods("outputs"))
+        catalog = cls(inputs=Methods("engine.inputs"), outputs=Methods("engine.outputs"))
         for name in names:
             catalog.add(importlib.import_module(name))
         return catalog
@@ -69,17 +96,3 @@ class Catalog:
         if taken is not None and taken is not value:
             raise Conflict(f"'{name}' of {value.module} is declared by {taken.module} already")
         table[name] = value
-
-
-def _methods(kind: str) -> dict[str, type[Any]]:
-    """The method classes of a package, by their ``METHOD``: one module each."""
-    package = importlib.import_module(METHOD_PACKAGES[kind])
-    found: dict[str, type[Any]] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name.startswith("_"):
-            continue  # what several methods share
-        content = vars(importlib.import_module(f"{package.__name__}.{module.name}"))
-        for value in content.values():
-            if isinstance(value, type) and is_dataclass(value) and "METHOD" in vars(value):
-                found[vars(value)["METHOD"]] = value
-    return found

@@ -104,11 +104,12 @@ class Input:
 
 @dataclass(frozen=True)
 class Rule:
-    """A field of the transformation: its name and what it is computed from."""
+    """What a name is computed from: a field of the transformation, over a row's fields, or a
+    measure of an aggregation, over aggregates.
+    """
 
     name: str
     expression: Expression
-    text: str = field(default="", compare=False)
 
     @property
     def type(self) -> Type:
@@ -123,26 +124,13 @@ class Tumbling:
 
 
 @dataclass(frozen=True)
-class Measure:
-    """An aggregated field: arithmetic over aggregates."""
-
-    name: str
-    expression: Expression
-    text: str = field(default="", compare=False)
-
-    @property
-    def type(self) -> Type:
-        return self.expression.type
-
-
-@dataclass(frozen=True)
 class Aggregation:
     """One aggregation of the config: rows that meet ``where``, by keys, in windows."""
 
     name: str
     window: Tumbling
     keys: tuple[Reference, ...]
-    measures: tuple[Measure, ...]
+    measures: tuple[Rule, ...]
     where: Expression | None = None
 
 

@@ -8,14 +8,14 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 #: A shown line is clipped to this many characters around the caret: a config may be one long line.
 SHOWN = 160
 MASK = "***"
 
 
-@dataclass(frozen=True, order=True)
-class Span:
+class Span(NamedTuple):
     """Characters ``start`` (from 0) to before ``end`` of a source."""
 
     start: int

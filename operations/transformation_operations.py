@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from functools import reduce
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from engine.declare import (
@@ -896,6 +897,8 @@ _FORMAT_LETTERS = dict.fromkeys("MLdDHhKkms", 2) | {
     "y": 6, "M": 4, "L": 4, "D": 3, "S": 9, "a": 1, "G": 4, "z": 4, "Z": 5, "X": 5, "x": 5,
     "O": 4, "V": 2,
 }  # fmt: skip
+#: Runs that are short enough, and that Java has no meaning for all the same.
+_FORMAT_GAPS = ("OO", "OOO", "V")
 _ZONE_LETTERS = frozenset("VzOXxZ")
 
 
@@ -910,10 +913,13 @@ def _format_problem(x: Any, format: str | None = None) -> str | None:
         return None
     if format.count("'") % 2:
         return f"the format '{format}' has a quote without its pair"
-    if found := re.search("[{}#]", re.sub("'[^']*'", "", format)):
+    unquoted = re.sub("'[^']*'", "", format)
+    if found := re.search("[{}#]", unquoted):
         return f"the format '{format}' must have '{found.group()}' in single quotes"
+    if any(end.count("]") > end.count("[") for end in accumulate(unquoted)):
+        return f"the format '{format}' has a ']' without its '['"
     for run in _format_letters(format):
-        if len(run) > _FORMAT_LETTERS.get(run[0], 0):
+        if len(run) > _FORMAT_LETTERS.get(run[0], 0) or run in _FORMAT_GAPS:
             return f"the format '{format}' has no meaning for '{run}'"
     return None
 

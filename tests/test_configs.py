@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(
     path
     for path in (ROOT / "configs").glob("*.json")
-    if path.name not in ("schema.json", "config_data_structure.json")
+    if path.name != "schema.json" and not path.name.endswith("data_structure.json")
 )
 
 

@@ -261,6 +261,9 @@ def test_a_pattern_that_only_java_refuses_is_told_before_the_first_row(
         ("timestamp(t, 'yyyy-YY')", "the format 'yyyy-YY' has no meaning for 'YY'"),
         ("timestamp(t, 'h\\'')", "the format 'h'' has a quote without its pair"),
         ("timestamp(t, '{yyyy}')", "the format '{yyyy}' must have '{' in single quotes"),
+        ("timestamp(t, '[yyyy]-MM]')", "the format '[yyyy]-MM]' has a ']' without its '['"),
+        ("timestamp(t, 'HH:mm OO')", "the format 'HH:mm OO' has no meaning for 'OO'"),
+        ("timestamp(t, 'HH:mm V')", "the format 'HH:mm V' has no meaning for 'V'"),
         ("round(x, 400)", "'digits' of round must be from -300 to 300, is 400"),
     ],
 )

@@ -6,19 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
 
 from engine.simulator import Sensors, truth
 from tests.jobs import Job
 from tests.servers.kafka import KafkaBroker
 
+pytestmark = pytest.mark.usefixtures("spark")
 CONFIGS = Path(__file__).parent.parent / "configs"
 SAMPLE = json.loads((CONFIGS / "sensors.json").read_text())
-
-
-@pytest.fixture
-def job(tmp_path: Path, spark: SparkSession) -> Job:
-    return Job(tmp_path)
 
 
 def sample(job: Job, port: int, topic: str, **options: object) -> None:

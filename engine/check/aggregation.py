@@ -97,7 +97,7 @@ class _Check:
         self.result = result
         self.problems = problems
         self.keys: list[plan.Reference] | None = None
-        self.measures: dict[str, plan.Measure | None] = {}
+        self.measures: dict[str, plan.Rule | None] = {}
         self.failed = False
 
     def aggregation(self, name: str | None) -> None:
@@ -237,9 +237,7 @@ class _Check:
             typed = None
         self.failed |= typed is None or name is None
         if name is not None:
-            node = self.document.root.at((*self.path, "rule", index))
-            text = node.value if node is not None else ""
-            self.measures[name] = plan.Measure(name, typed, text) if typed is not None else None
+            self.measures[name] = plan.Rule(name, typed) if typed is not None else None
 
     def measure_name(self, rule: NamedRule) -> tuple[str | None, Span]:
         """The measure's own name, or the field's of an aggregate such as ``max(field)``."""

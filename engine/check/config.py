@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -21,7 +22,7 @@ from engine.check.structure import input_fields
 from engine.check.transformation import Transformation, check_rules, tell_unused
 from engine.config.durations import milliseconds
 from engine.config.load import Document, load, read, validated
-from engine.config.schema import schema
+from engine.config.schema import schema_for
 from engine.config.sections import DataField, ProcessingSection
 from engine.json_text import parse
 from engine.source import Problem, Problems, nearest
@@ -49,7 +50,7 @@ def check(path: str, environment: Mapping[str, str] | None = None) -> Checked:
     problems = Problems()
     catalog = Catalog.builtin()
     known = os.environ if environment is None else environment
-    document = load(path, schema(catalog), known, problems)
+    document = load(path, partial(schema_for, catalog), known, problems)
     if document is None:
         return Checked(path, problems.sorted())
     return _Check(document, catalog, problems, known).config()
@@ -153,16 +154,19 @@ class _Check:
         if node is not None and isinstance(node.value, dict):
             if not node.value:
                 return {}, (), True
-            found = input_fields(
-                self.document, ("input", "data_structure"), self.format(), self.problems
-            )
-            return *found, False
+            return *self.fields(self.document, ("input", "data_structure")), False
         if node is None or not isinstance(node.value, str) or not node.value:
             return {}, (), True
         document = self.structure_file(node.value)
         if document is None:
             return {}, (), True
-        return *input_fields(document, (), self.format(), self.problems), False
+        return *self.fields(document, ()), False
+
+    def fields(
+        self, document: Document, path: tuple[str | int, ...]
+    ) -> tuple[dict[str, Type | None], tuple[plan.InputField, ...]]:
+        """The fields' types, and the fields, of a data structure in this file or its own."""
+        return input_fields(document, path, self.format(), self.catalog, self.problems)
 
     def structure_file(self, name: str) -> Document | None:
         """The data structure in a file of its own; its problems are told in that file."""
@@ -180,7 +184,9 @@ class _Check:
         if source is None or root is None:
             return None
         field_schema = schema_of_structure()
-        document = validated(shown, source, root, field_schema, self.environment, self.problems)
+        document = validated(
+            shown, source, root, lambda _: field_schema, self.environment, self.problems
+        )
         if document is None or not isinstance(document.root.value, dict) or not root.value:
             return None
         return document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ class Scope:
     fields: Mapping[str, Type | None]
     catalog: Catalog
     is_open: bool = False
-    later: frozenset[str] = frozenset()
+    later: Collection[str | None] = ()
     config: Any = None
     keys: frozenset[str] = field(default_factory=frozenset)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine import plan
+from engine.catalog import Catalog
 from engine.config.load import Document
 from engine.dsl.parser import WORDS
 from engine.source import Problem, Problems
@@ -27,9 +28,17 @@ def name_problem(name: str) -> tuple[str, str] | None:
 
 
 def input_fields(
-    document: Document, path: tuple[str | int, ...], format: str, problems: Problems
+    document: Document,
+    path: tuple[str | int, ...],
+    format: str,
+    catalog: Catalog,
+    problems: Problems,
 ) -> tuple[dict[str, Type | None], tuple[plan.InputField, ...]]:
     """The fields of the data structure at ``path``.
+
+    Args:
+        format: how records are written, csv or json.
+        catalog: its operation ``timestamp`` judges how a time is written, here as in rules.
 
     Returns:
         Each field's type (None where its declaration has a problem), and the fields in order.
@@ -56,7 +65,8 @@ def input_fields(
             at = (*path, name, "index") if index is not None else (*path, name)
             problems.add(document.problem(told[0], at, told[1]))
             continue
-        _check_format(document, (*path, name), declared, problems)
+        if (told := _format_problem(name, declared, catalog)) is not None:
+            problems.add(document.problem(told[0], (*path, name, "format"), told[1]))
         steps = tuple(declared.get("path", name).split("."))
         fields.append(
             plan.InputField(
@@ -75,9 +85,14 @@ def _index_problem(name: str, index: int | None, taken: dict[int, str]) -> tuple
     return None
 
 
-def _check_format(
-    document: Document, path: tuple[str | int, ...], declared: Mapping[str, Any], problems: Problems
-) -> None:
-    if "format" in declared and FIELD_TYPES[declared["type"]] is not Type.TIMESTAMP:
-        message = f"'format' is for timestamps, '{path[-1]}' is {declared['type']}"
-        problems.add(document.problem(message, (*path, "format")))
+def _format_problem(
+    name: str, declared: Mapping[str, Any], catalog: Catalog
+) -> tuple[str, str] | None:
+    format, verify = declared.get("format"), catalog.operations["timestamp"].verify
+    if format is None:
+        return None
+    if FIELD_TYPES[declared["type"]] is not Type.TIMESTAMP:
+        return f"'format' is for timestamps, '{name}' is {declared['type']}", ""
+    told = verify(None, format) if verify is not None else None
+    hint = "write it such as yyyy-MM-dd'T'HH:mm:ss, with text in single quotes"
+    return None if told is None else (told, hint)

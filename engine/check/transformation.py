@@ -54,15 +54,13 @@ def check_rules(document: Document, scope: Scope, problems: Problems) -> Transfo
             scope = replace(scope, is_open=scope.is_open or _is_unreadable(document, index))
             continue
         assert name is not None
-        later = frozenset(each for each in names[index + 1 :] if each)
-        inner = replace(scope, fields=dict(fields), later=later)
+        inner = replace(scope, fields=dict(fields), later=names[index + 1 :])
         typed = _typed(rule, name, seen, inner, say)
         seen.setdefault(name, index)
         fields[name] = None if typed is None else typed.type
         found.uses[name] = (index, _names(rule))
         if typed is not None:
-            text = document.root.at((*PATH, index))
-            found.rules.append(plan.Rule(name, typed, text.value if text else ""))
+            found.rules.append(plan.Rule(name, typed))
     found.scope = replace(scope, fields=fields)
     return found
 

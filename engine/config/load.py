@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from engine.json_text import Node, escape, parse
 from engine.source import Problem, Problems, Source, Span, names_secret, nearest
 
 MOST_BYTES = 2_000_000
+
+#: Gives the JSON Schema that a config of these values must fit.
+SchemaOf = Callable[[Node], Mapping[str, Any]]
 
 
 @dataclass
@@ -116,7 +119,7 @@ def _neighbour(path: str) -> str:
 
 def load(
     path: str,
-    schema: Mapping[str, Any],
+    schema: SchemaOf,
     environment: Mapping[str, str],
     problems: Problems,
 ) -> Document | None:
@@ -134,7 +137,7 @@ def validated(
     path: str,
     source: Source,
     root: Node,
-    schema: Mapping[str, Any],
+    schema: SchemaOf,
     environment: Mapping[str, str],
     problems: Problems,
 ) -> Document | None:
@@ -145,7 +148,7 @@ def validated(
     ]
     failed = variables.interpolate(root, hidden, environment, problems)
     document = Document(path, hidden, root, failed)
-    _validate(document, schema, problems)
+    _validate(document, schema(root), problems)
     return document
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal
 
 from engine.catalog import Catalog
 from engine.config.durations import PATTERN
 from engine.config.sections import ConfigFile
-from engine.declare import Option
+from engine.json_text import Node
+from engine.option import Option
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 _HINTS: dict[type[Any], Mapping[str, Any]] = {}  # asked for each field, and costly
@@ -45,11 +46,29 @@ def hints(section: type[Any]) -> Mapping[str, Any]:
     return found
 
 
-def schema(catalog: Catalog) -> dict[str, Any]:
-    """The JSON Schema of a config with these inputs and outputs."""
-    whole = _Schema(catalog).section(ConfigFile)
+def schema(catalog: Catalog, named: Collection[str] | None = None) -> dict[str, Any]:
+    """The JSON Schema of a config with these inputs and outputs.
+
+    Args:
+        named: the methods whose options are told; all when absent.
+    """
+    whole = _Schema(catalog, named).section(ConfigFile)
     head = {"$schema": DRAFT, "title": "ts-engine config"}
     return {**head, **whole, "anyOf": [{"required": ["outputs"]}, {"required": ["output"]}]}
+
+
+def schema_for(catalog: Catalog, root: Node) -> dict[str, Any]:
+    """The JSON Schema for a config of these values: with the options of what it names alone."""
+    return schema(catalog, _methods(root))
+
+
+def _methods(root: Node) -> set[str]:
+    """The inputs and outputs that a config names."""
+    outputs = root.at(("outputs",))
+    count = len(outputs.value) if outputs is not None and isinstance(outputs.value, list) else 0
+    places = [("outputs", index, "method") for index in range(count)]
+    named = map(root.at, [("input", "input_type"), ("output", "method"), *places])
+    return {str(node.value) for node in named if node is not None}
 
 
 def section_schema(section: type[Any]) -> dict[str, Any]:
@@ -58,7 +77,8 @@ def section_schema(section: type[Any]) -> dict[str, Any]:
 
 
 class _Schema:
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, named: Collection[str] | None = None) -> None:
+        self.named = named
         self.methods = {"inputs": catalog.inputs, "outputs": catalog.outputs}
 
     def section(self, section: type[Any]) -> dict[str, Any]:
@@ -95,8 +115,9 @@ class _Schema:
     def conditions(self, name: str, kind: str) -> list[dict[str, Any]]:
         """``options`` depend on the method: one ``if/then`` each."""
         found = []
-        for method, section in sorted(self.methods[kind].items()):
-            options = self.section(section)
+        methods = self.methods[kind]
+        for method in sorted(m for m in methods if self.named is None or m in self.named):
+            options = self.section(methods[method])
             then: dict[str, Any] = {"properties": {"options": options}}
             if options.get("required"):
                 then["required"] = ["options"]

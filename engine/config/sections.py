@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.declare import option
+from engine.option import option
 from engine.types import FIELD_TYPES
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.source import Span
 
@@ -16,8 +16,7 @@ class RuleError(Exception):
         self.message, self.span, self.hint = message, span, hint
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """``kind`` is number, string, word, sign or end; ``value`` that of a number or string."""
 
     kind: str
@@ -65,15 +64,15 @@ def tokens(text: str) -> list[Token]:
         if match is None:
             span = Span(at, at + 1)
             raise RuleError(f"unexpected '{text[at]}'", span, _INSTEAD.get(text[at], ""))
-        span = Span(at, match.end())
-        kind = match.lastgroup or ""
+        kind, end = match.lastgroup or "", match.end()
         if kind == "quote":
             found.append(_string(text, at))
+            end = found[-1].span.end
         elif kind == "number":
-            found.append(_number(text, span))
+            found.append(_number(text, Span(at, end)))
         elif kind != "blank":
-            found.append(Token(kind, match.group(), span))
-        at = found[-1].span.end if kind == "quote" else match.end()
+            found.append(Token(kind, match.group(), Span(at, end)))
+        at = end
     found.append(Token("end", "", Span(len(text), len(text))))
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from engine.declare import option
+from engine.option import option
 from engine.types import Type
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.declare import option
 from engine.inputs import Records, Say
+from engine.option import option
 from engine.types import Type
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from engine.declare import option
 from engine.inputs._files import Files
+from engine.option import option
 
 
 @dataclass(frozen=True, kw_only=True)

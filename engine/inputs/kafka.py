@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from engine.declare import option
 from engine.inputs import Records, Say
+from engine.option import option
 from engine.types import Type
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.declare import option
 from engine.inputs import Records
+from engine.option import option
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from engine.declare import option
+from engine.option import option
 from engine.outputs import Target
 
 

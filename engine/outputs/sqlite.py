@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.declare import option
+from engine.option import option
 from engine.outputs import Batch, Factory, Job, OutputError, Say, Stream, Target
 from engine.types import Type
 

@@ -1,26 +1,15 @@
-"""The output ``stdout``: a readable table for each micro-batch, or JSON lines.
-
-Executors have no way to the driver's standard output, so a task sends its lines to a small server
-in the driver, as they come: nothing is collected, whatever the size of a batch.
-"""
+"""The output ``stdout``: a readable table for each micro-batch, or JSON lines."""
 
 from __future__ import annotations
 
-import json
-import secrets
-import socket
-import socketserver
-import sys
-import threading
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from engine.declare import option
-from engine.outputs import Batch, Factory, Job, OutputError, Stream, Target
+from engine.option import option
+from engine.outputs import Job, Target
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from engine.outputs._printing import OpenStdout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,184 +24,10 @@ class Stdout(Target):
     rows: int = option("table: how many rows of a stream are shown for each batch", 20, minimum=1)
 
     def open(self, job: Job) -> OpenStdout:
+        # Sockets and their kin cost a check more than the rest of this package: imported to print.
+        from engine.outputs._printing import OpenStdout
+
         return OpenStdout(self, job)
 
     def described(self) -> dict[str, Any]:
         return {"format": self.format}
-
-
-class OpenStdout:
-    """The driver's side: prints JSON lines as they arrive, tables when a batch is whole."""
-
-    def __init__(self, target: Stdout, job: Job) -> None:
-        self.target = target
-        self.streams = {stream.name: stream for stream in job.streams}
-        self.tables: dict[str, _Table] = {}
-        self.lock = threading.Lock()
-        self.token = secrets.token_hex(16)
-        try:
-            self.server = _Server((job.driver, 0), self)
-        except OSError as error:
-            raise OutputError(f"output 'stdout': cannot listen at {job.driver}: {error}") from error
-        self.address = (job.driver, int(self.server.server_address[1]))
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def begin(self, batch: Batch) -> Factory:
-        with self.lock:
-            self.tables = {}
-        limit = self.target.rows if self.target.format == "table" else None
-        return partial(StdoutWriter, self.address, self.token, limit)
-
-    def take(self, stream: str, line: str) -> None:
-        """One line of a task: printed, or kept for the table."""
-        with self.lock:
-            if self.target.format == "json":
-                sys.stdout.write(line)
-            else:
-                rows, count = json.loads(line)
-                self.tables.setdefault(stream, _Table()).add(rows, count)
-
-    def flush(self) -> None:
-        with self.lock:
-            sys.stdout.flush()
-
-    def finish(self, batch: Batch) -> None:
-        with self.lock:
-            for name, stream in self.streams.items():
-                if name in self.tables:
-                    sys.stdout.write(self.tables[name].text(stream, batch, self.target.rows))
-            try:
-                sys.stdout.flush()
-            except BrokenPipeError as error:
-                raise OutputError("output 'stdout': nobody reads it any more") from error
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@dataclass
-class _Table:
-    """The first rows of a stream in one batch, and how many there were."""
-
-    rows: list[list[Any]] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, rows: list[list[Any]], count: int) -> None:
-        self.rows += rows
-        self.count += count
-
-    def text(self, stream: Stream, batch: Batch, limit: int) -> str:
-        names = [column.name for column in stream.columns]
-        shown = sorted(self.rows, key=_sortable)[:limit]
-        cells = [names, *([_cell(value) for value in row] for row in shown)]
-        numeric = [
-            all(isinstance(row[i], int | float) or row[i] is None for row in shown)
-            for i in range(len(names))
-        ]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
-        lines = [
-            "  ".join(
-                text.rjust(width) if right else text.ljust(width)
-                for text, width, right in zip(row, widths, numeric, strict=True)
-            ).rstrip()
-            for row in cells
-        ]
-        lines.insert(1, "  ".join("-" * width for width in widths))
-        more = [f"… and {self.count - len(shown):,} more"] if self.count > len(shown) else []
-        title = f"{stream.name}, batch {batch.id}"
-        return "\n".join([title, *lines, *more, "", ""])
-
-
-def _sortable(row: list[Any]) -> list[tuple[bool, str, Any]]:
-    return [(value is not None, type(value).__name__, value) for value in row if value is not None]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.1f}"
-    text = str(value)
-    text = text.replace(".000Z", "Z")
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    """Takes the lines of tasks that know the token."""
-
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self, address: tuple[str, int], output: OpenStdout) -> None:
-        self.output = output
-        super().__init__(address, _Connection)
-
-
-class _Connection(socketserver.StreamRequestHandler):
-    server: _Server
-
-    def handle(self) -> None:
-        output = self.server.output
-        if not secrets.compare_digest(self.rfile.readline().strip().decode(), output.token):
-            return
-        try:
-            for line in self.rfile:
-                stream, _, text = line.decode().partition("\t")
-                output.take(stream, text)
-            output.flush()
-        except BrokenPipeError:
-            return
-        self.wfile.write(b"ok")
-
-
-class StdoutWriter:
-    """A task's side."""
-
-    def __init__(self, address: tuple[str, int], token: str, limit: int | None, task: int) -> None:
-        self.address, self.token, self.limit = address, token, limit
-        self.connection: socket.socket | None = None
-        self.first: dict[str, list[tuple[Any, ...]]] = {}
-        self.counts: dict[str, int] = {}
-
-    def write(self, stream: Stream, rows: pa.RecordBatch) -> None:
-        from engine.outputs._values import rows as tuples
-
-        self.counts[stream.name] = self.counts.get(stream.name, 0) + rows.num_rows
-        if self.limit is not None:
-            # A task that has more than fits the table sends its first ones by window and key.
-            kept = self.first.setdefault(stream.name, [])
-            kept += tuples(rows)
-            kept.sort(key=lambda row: _sortable(list(row)))
-            del kept[self.limit :]
-            return
-        names = [column.name for column in stream.columns]
-        for row in tuples(rows):
-            value = {"stream": stream.name, **dict(zip(names, row, strict=True))}
-            self._send(stream.name, json.dumps(value, ensure_ascii=False))
-
-    def _send(self, stream: str, text: str) -> None:
-        if self.connection is None:
-            self.connection = socket.create_connection(self.address, timeout=600)
-            self.file = self.connection.makefile("wb")
-            self.file.write(f"{self.token}\n".encode())
-        self.file.write(f"{stream}\t{text}\n".encode("utf-8", "replace"))
-
-    def commit(self) -> None:
-        for stream, rows in self.first.items():
-            self._send(stream, json.dumps([rows, self.counts[stream]]))
-        if self.connection is None:
-            return
-        self.file.flush()
-        self.connection.shutdown(socket.SHUT_WR)
-        answer = self.connection.recv(2)
-        self.connection.close()
-        if answer != b"ok":
-            raise OutputError("output 'stdout': nobody reads it any more")
-
-    def abort(self) -> None:
-        if self.connection is not None:
-            self.connection.close()

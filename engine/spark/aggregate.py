@@ -203,7 +203,7 @@ class Grouping:
         return struct.alias(stream_column(self._stream(member)))
 
 
-def _after(measure: plan.Measure, results: Mapping[str, plan.Reference]) -> plan.Expression:
+def _after(measure: plan.Rule, results: Mapping[str, plan.Reference]) -> plan.Expression:
     """A measure over the columns of its aggregates, which ``results`` has by their text."""
     return plan.rewritten(measure.expression, lambda aggregate: results[text(aggregate)])
 

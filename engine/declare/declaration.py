@@ -1,0 +1,129 @@
+"""Declarations as values: what the catalog, the check and the compiler know of a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from engine.declare.kinds import Kind, ResultRule
+from engine.types import Type
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a function may ask for beside its arguments, by a keyword-only parameter ``context``.
+
+    Args:
+        types: the arguments' types as the function gets them.
+        time_zone: ``processing.time_zone``.
+        order: aggregations only: a column that sorts the rows of a window by event time, then by
+            the source's order.
+    """
+
+    types: tuple[Type, ...] = ()
+    time_zone: str = "UTC"
+    order: Column | None = None
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of an operation or aggregation."""
+
+    name: str
+    kind: Kind
+    optional: bool = False
+    default: Any = None
+    repeats: bool = False
+
+    def __str__(self) -> str:
+        told = f"{self.name}: {self.kind.name}"
+        if self.repeats:
+            return f"*{told}"
+        return f"[{told}]" if self.optional else told
+
+
+@dataclass(frozen=True)
+class Example:
+    """One line of a docstring's examples: both sides are expressions of the DSL."""
+
+    call: str
+    result: str
+
+
+#: Gets the arguments as they stand, a constant as its value and all else as None; tells what is
+#: wrong with them, or None.
+Verify: TypeAlias = Callable[..., "str | None"]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What operations and aggregations have in common.
+
+    Args:
+        verify: judges the constant arguments, so that what they say cannot fail on a row.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    result: Type | ResultRule
+    doc: str
+    examples: tuple[Example, ...]
+    module: str
+    takes_context: bool
+    aliases: tuple[str, ...] = ()
+    verify: Verify | None = None
+
+    @cached_property
+    def least(self) -> int:
+        """The number of arguments that must be given."""
+        return sum(1 for each in self.parameters if not each.optional and not each.repeats)
+
+    @cached_property
+    def most(self) -> int | None:
+        """The number of arguments that may be given; None without a limit."""
+        return None if any(each.repeats for each in self.parameters) else len(self.parameters)
+
+    @property
+    def signature(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.parameters))})"
+
+    def parameter(self, index: int) -> Parameter:
+        """The parameter that takes the argument ``index`` (from 0)."""
+        return self.parameters[min(index, len(self.parameters) - 1)]
+
+
+@dataclass(frozen=True)
+class Operation(Declaration):
+    """A function of one row's values.
+
+    Args:
+        infix: the operator that stands for it.
+        finite: its result cannot be NaN or infinite, so nothing guards it.
+        keeps_infinity: NaN and infinities go through it (``+ - *``), so one guard at the end of a
+            chain of such operations is enough.
+        python: a scalar Python function, which runs as an Arrow UDF.
+        folds: the check replaces it by a constant (``config``).
+    """
+
+    infix: str | None = None
+    finite: bool = False
+    keeps_infinity: bool = False
+    python: bool = False
+    folds: bool = False
+
+
+@dataclass(frozen=True)
+class Aggregation(Declaration):
+    """A function of one window's rows: a composition of Spark's aggregates.
+
+    Args:
+        by_order: it asks for ``context.order``, which costs every row a column.
+    """
+
+    by_order: bool = False
