@@ -1,7 +1,6 @@
 """A record of separated columns (RFC 4180) becomes typed fields, or a reason.
 
-Most records have no quotes: they are split and cast. What a cast alone cannot tell is looked for in
-the whole record, not in every column, and a record that has it goes the costly and exact way.
+Most records have no quotes: they are split and cast. One that has goes the costly and exact way.
 """
 
 from __future__ import annotations
@@ -53,17 +52,6 @@ class _Record:
         self.bare = bare
         self.cell = f'(?:"{_INSIDE}"|{bare})'
 
-    @property
-    def exact(self) -> str:
-        """The whole of a well-quoted record whose numbers have no letters that only Java takes."""
-        letters = values.LAX_LETTERS
-        number = f'"?+[^"{self.pattern}{letters}]*+"?+'
-        if len(self.sep) > 1:
-            number = f'"?+(?:(?!{self.pattern})[^"{letters}])*+"?+'
-        fractions = {field.index for field in self.fields if field.type.is_fractional}
-        cells = [number if at in fractions else self.cell for at in range(self.columns)]
-        return rf"\A{self.pattern.join(cells)}\z"
-
     def is_well_quoted(self) -> Column:
         """Whether a record has quotes, all where they belong, and the right number of columns; null
         where it has quotes and is not so."""
@@ -92,8 +80,6 @@ class _Record:
         for index, field in enumerate(self.fields):
             if field.type is not Type.STRING:
                 ok = ok & _fits(index, field)
-        if any(field.type.is_fractional for field in self.fields):
-            ok = ok & (~values.may_be_lax(F.col(TEXT)) | F.col(TEXT).rlike(self.exact))
         return ok
 
     def reason(self) -> Column:
@@ -113,10 +99,7 @@ class _Record:
         for index, field in enumerate(self.fields):
             if field.type is not Type.STRING:
                 cell = F.get(_CELLS, F.lit(field.index))
-                fits = _fits(index, field)
-                if field.type.is_fractional:
-                    fits = fits & ~values.is_lax(cell)
-                wrong = ~F.coalesce(fits, F.lit(False))
+                wrong = ~F.coalesce(_fits(index, field), F.lit(False))
                 told.append(F.when(wrong, values.no_value(field, cell)))
         return F.coalesce(*told)
 
