@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -154,3 +155,19 @@ def _serve_until_written(server: socket.socket, job: Job) -> None:
     os.kill(os.getpid(), signal.SIGINT)
     connection.close()
     server.close()
+
+
+def test_files_of_one_time_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "a [1]{b} folder"  # no pattern, though it looks like one
+    folder.mkdir()
+    job = Job(folder)
+    names = [f"{number:02}.csv" for number in range(40)]
+    for name in random.Random(5).sample(names, len(names)):
+        path = job.data / name
+        path.write_text(f"{int(path.stem)},a,1\n")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    (job.data / "_not_yet.csv").write_text("99,a,1\n")  # Spark's way of hiding a file
+    job.config({"rule": ["n: count()"]}, streams=["raw"], options={"max_files_per_batch": 5})
+    assert job.run("--once")["batches"] == 8
+    taken = [(row["_batch"], row["time"]) for row in job.rows("raw", "time")]
+    assert taken == [(number // 5, number) for number in range(40)]
