@@ -7,12 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from engine import plan
 from engine.config.durations import readable
 from engine.dsl.parser import INFIX
-from engine.fusion import units
+from engine.fusion import derived, key_types, shared_slots, units
 from engine.plan import stream_columns
 from engine.types import Type
 
 _SYMBOLS = {name: (symbol, power) for symbol, (power, name) in INFIX.items()}
 _CALL = 9
+_FILLS = {
+    plan.PREVIOUS: "previous: from the last window that has a value",
+    plan.NULL: "null: none where the window before has no value",
+    plan.LINEAR: "linear: from the last window that has a value, an equal share for each since",
+}
 
 
 def explained(query: plan.Query) -> str:
@@ -69,7 +74,7 @@ def _time(query: plan.Query) -> Iterator[str]:
 
 
 def _aggregation(aggregation: plan.Aggregation) -> Iterator[str]:
-    yield f"window    tumbling, {readable(aggregation.window.size_ms)}"
+    yield f"window    {_window(aggregation.window)}"
     if aggregation.where is not None:
         yield f"where     {text(aggregation.where)}"
     keys = [f"{key.name} ({key.type})" for key in aggregation.keys]
@@ -77,6 +82,21 @@ def _aggregation(aggregation: plan.Aggregation) -> Iterator[str]:
     measures = _table((m.name, str(m.type), text(m.expression)) for m in aggregation.measures)
     for index, line in enumerate(measures):
         yield f"{'measures' if index == 0 else '        '}  {line}"
+    if derived(aggregation):
+        yield f"gaps      {_FILLS[aggregation.fill]}"
+
+
+def _window(window: plan.Window) -> str:
+    match window:
+        case plan.Tumbling():
+            return f"tumbling, {window}"
+        case plan.Hopping():
+            count = -(-window.size_ms // window.slide_ms)
+            most = "" if window.size_ms % window.slide_ms == 0 else "at most "
+            return f"hopping, {window}; a row is in {most}{count} of them"
+        case plan.Calendar():
+            weeks = ", from Monday" if window.unit == "week" else ""
+            return f"calendar, {window}{weeks}"
 
 
 def _state(query: plan.Query) -> Iterator[str]:
@@ -87,12 +107,26 @@ def _state(query: plan.Query) -> Iterator[str]:
         yield "one stateful operator, one group a window and key"
     else:
         yield f"one stateful operator; a row enters it once for each of {len(fused)} groupings"
+    if any(isinstance(unit.window, plan.Hopping) for unit in fused):
+        yield "and once for each hopping window that it is in"
+    yield "a window is kept until the watermark has passed its end"
+    if len(fused) > 1:
+        yield f"key       grouping, window end{''.join(f', {of}' for of in key_types(fused))}"
+        columns = [
+            f"{each.aggregate}({', '.join(map(str, each.types))})" for each in shared_slots(fused)
+        ]
+        yield f"columns   {', '.join(columns)}"
     for unit in fused:
         names = ", ".join(member.name for member in unit.members)
         keys = ", ".join(key.name for key in unit.keys)
-        yield f"grouping  {names}: {readable(unit.window.size_ms)} by ({keys})"
+        yield f"grouping  {names}: {unit.window} by ({keys})"
         for aggregate in unit.aggregates:
             yield f"  keeps   {text(aggregate)}"
+        for aggregate in unit.carried:
+            yield f"  hands   {text(aggregate)} to the next window of its key"
+    if any(unit.carried for unit in fused):
+        yield "between batches, in the checkpoint: the windows that hand something on, those that"
+        yield "may still be corrected and the last closed one of each key"
 
 
 def _outputs(query: plan.Query) -> list[str]:

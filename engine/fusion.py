@@ -9,12 +9,12 @@ units share *slots*: ``max`` of a double in one unit and in another are one colu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from engine import plan
-from engine.config.durations import readable
+from engine.declare import Derived
 from engine.types import Type
 
 
@@ -35,7 +35,7 @@ class Unit:
     right when the config changes.
     """
 
-    window: plan.Tumbling
+    window: plan.Window
     keys: tuple[plan.Reference, ...]
     where: plan.Expression | None
     members: tuple[plan.Aggregation, ...]
@@ -48,15 +48,44 @@ class Unit:
     @cached_property
     def aggregates(self) -> tuple[plan.Aggregate, ...]:
         """What is aggregated, each once, in an order that does not depend on the config's."""
-        # By text, because the hash of a long chain would recurse.
-        found = {
-            text(node): node
+        return _each_once(
+            part
             for member in self.members
             for measure in member.measures
             for node in plan.walk(measure.expression)
             if isinstance(node, plan.Aggregate)
-        }
-        return tuple(found[each] for each in sorted(found))
+            for part in parts(node)
+        )
+
+    @cached_property
+    def carried(self) -> tuple[plan.Aggregate, ...]:
+        """Those of its aggregates that a window hands on to the next one of its key."""
+        return _each_once(parts(each)[0] for member in self.members for each in derived(member))
+
+
+def derived(member: plan.Aggregation) -> tuple[plan.Aggregate, ...]:
+    """The aggregates of an aggregation that need the window before, each once."""
+    return _each_once(
+        node for measure in member.measures for node in plan.derived(measure.expression)
+    )
+
+
+def parts(aggregate: plan.Aggregate) -> tuple[plan.Aggregate, ...]:
+    """What a window keeps for an aggregate: itself, or the parts of a derived one, the last value
+    first."""
+    if not isinstance(aggregate.aggregation, Derived):
+        return (aggregate,)
+    types = [each.type for each in aggregate.arguments]
+    return tuple(
+        plan.Aggregate(each, aggregate.arguments, each.type_of(types))
+        for each in aggregate.aggregation.parts
+    )
+
+
+def _each_once(aggregates: Iterable[plan.Aggregate]) -> tuple[plan.Aggregate, ...]:
+    # By text, because the hash of a long chain would recurse.
+    found = {text(each): each for each in aggregates}
+    return tuple(found[each] for each in sorted(found))
 
 
 def units(aggregations: Iterable[plan.Aggregation]) -> tuple[Unit, ...]:
@@ -92,18 +121,38 @@ def slots(unit: Unit) -> dict[str, tuple[plan.Aggregate, Slot]]:
     return found
 
 
+def shared_slots(fused: Iterable[Unit]) -> list[Slot]:
+    """The slots of all units: the columns of the state."""
+    found = {slot for unit in fused for _, slot in slots(unit).values()}
+    return sorted(
+        found, key=lambda slot: (slot.aggregate, [str(of) for of in slot.types], slot.nth)
+    )
+
+
+def key_types(fused: Sequence[Unit]) -> list[Type]:
+    """The types of the key's columns: as many of a type as the unit with most of it has."""
+    found: list[Type] = []
+    for of in Type:
+        found += [of] * max(sum(key.type is of for key in unit.keys) for unit in fused)
+    return found
+
+
 def state(aggregations: Iterable[plan.Aggregation]) -> dict[str, list[str]]:
-    """What the state holds: the aggregates of each grouping, all as texts. Equal for two configs
-    exactly when one can go on with the state of the other."""
+    """What the state holds: the aggregates of each grouping, and those that its windows hand on,
+    all as texts. Equal for two configs exactly when one can go on with the state of the other."""
     return {
-        _described(unit): [text(each) for each in unit.aggregates] for unit in units(aggregations)
+        _described(unit): [
+            *(text(each) for each in unit.aggregates),
+            *(f"{text(each)} of the window before" for each in unit.carried),
+        ]
+        for unit in units(aggregations)
     }
 
 
 def _described(unit: Unit) -> str:
     keys = ", ".join(f"{key.name} {key.type}" for key in unit.keys)
     where = f" where {text(unit.where)}" if unit.where is not None else ""
-    return f"{readable(unit.window.size_ms)} by ({keys}){where}"
+    return f"{unit.window} by ({keys}){where}"
 
 
 def text(expression: plan.Expression) -> str:

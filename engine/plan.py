@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from engine.config.durations import readable
 from engine.declare import Aggregation as AggregationDeclaration
-from engine.declare import Operation
+from engine.declare import Derived, Operation
 from engine.types import Type
 
 LATE, MALFORMED, RAW, ALERTS, AGGREGATED = "late", "malformed", "raw", "alerts", "aggregated"
 #: Streams that are not aggregations; no aggregation may take their names.
 STREAMS = (RAW, LATE, MALFORMED, ALERTS, AGGREGATED)
 WINDOW_START, WINDOW_END = "window_start", "window_end"
+#: How windows that are missing count in derived measures: they do not, the one behind them has none
+#: before it, or each has its share of the difference.
+PREVIOUS, NULL, LINEAR = "previous", "null", "linear"
 
 
 @dataclass(frozen=True)
@@ -122,16 +126,57 @@ class Tumbling:
 
     size_ms: int
 
+    def __str__(self) -> str:
+        return readable(self.size_ms)
+
+
+@dataclass(frozen=True)
+class Hopping:
+    """Windows of one size, one every ``slide_ms`` from 1970-01-01T00:00:00Z on and before, so that
+    a row is in several; ``slide_ms`` is less than ``size_ms`` and need not divide it."""
+
+    size_ms: int
+    slide_ms: int
+
+    def __str__(self) -> str:
+        return f"{readable(self.size_ms)} every {readable(self.slide_ms)}"
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Windows of whole days, weeks or months of a time zone, side by side; an hour more or less
+    where its clocks change. Several in one are counted from 1970-01-01, weeks from the Monday
+    before.
+
+    Args:
+        unit: day, week or month.
+    """
+
+    count: int
+    unit: str
+    time_zone: str
+
+    def __str__(self) -> str:
+        plural = "" if self.count == 1 else "s"
+        return f"{self.count} {self.unit}{plural} in {self.time_zone}"
+
+
+Window: TypeAlias = Tumbling | Hopping | Calendar
+
 
 @dataclass(frozen=True)
 class Aggregation:
-    """One aggregation of the config: rows that meet ``where``, by keys, in windows."""
+    """One aggregation of the config: rows that meet ``where``, by keys, in windows.
+
+    ``fill`` says how missing windows count in derived measures.
+    """
 
     name: str
-    window: Tumbling
+    window: Window
     keys: tuple[Reference, ...]
     measures: tuple[Rule, ...]
     where: Expression | None = None
+    fill: str = PREVIOUS
 
 
 @dataclass(frozen=True)
@@ -224,6 +269,13 @@ def stream_columns(query: Query, stream: str) -> tuple[Column, ...]:
     keys = (Column(key.name, key.type, "key") for key in aggregation.keys)
     measures = (Column(each.name, each.type, "measure") for each in aggregation.measures)
     return (*bounds, *keys, *measures)
+
+
+def derived(expression: Expression) -> Iterator[Aggregate]:
+    """The aggregates in an expression that need the window before."""
+    for node in walk(expression):
+        if isinstance(node, Aggregate) and isinstance(node.aggregation, Derived):
+            yield node
 
 
 def rewritten(expression: Expression, replacement: Callable[[Aggregate], Expression]) -> Expression:

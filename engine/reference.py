@@ -39,7 +39,8 @@ def _whole(catalog: Catalog) -> str:
         "Functions of one row's values, for rules and conditions.\n",
         *map(_entry, _unique(catalog.operations.values())),
         "# Aggregations\n",
-        "Functions of a window's rows, for the rules of an aggregation.\n",
+        "Functions of a window's rows, for the rules of an aggregation. A condition is a boolean",
+        "such as `sensor == 'HVAC1'`; rows that do not meet it are skipped.\n",
         *map(_entry, _unique(catalog.aggregations.values())),
     ]
     return "\n".join(parts)

@@ -1,9 +1,9 @@
 """The aggregations of windows: each a declared function from columns to a composition of Spark's
-aggregates.
+aggregates, or of a window and the one before it.
 
-Nulls are skipped. An aggregation of no values is null, unless its docstring says otherwise. All but
-``first`` and ``last`` give the same whatever the order of the rows (sums of fractions to within
-rounding). An example's list is the argument's value in each row, in the order of time.
+Nulls are skipped. An aggregation of no values is null, unless its docstring says otherwise. Only
+those that go by time (``first last growth``) depend on the order of the rows (sums of fractions to
+within rounding). An example's list is the argument's value in each row, in the order of time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from engine.declare import (
     Real,
     SumType,
     aggregation,
+    derived,
 )
 from engine.types import Type
 
@@ -66,7 +67,8 @@ def _exact_sum(x: Column) -> Column:
 @aggregation
 def mul(x: Numeric, *, context: Context) -> SumType:
     """The product: of whole numbers exact (null where it does not fit a long; the whole numbers
-    other than 0 and 1 are kept until the window ends), of fractions a double.
+    other than 0 and 1 are kept until the window ends), of fractions a double. Of two aggregates,
+    ``mul(sum(a), sum(b))``, it is the operation of this name.
 
     Examples:
         mul([2, 3, null]) => 6
@@ -124,6 +126,7 @@ def min_(x: Anything) -> First:
 @aggregation
 def count(x: Anything | None = None) -> Long:
     """The number of rows; with an argument, of its values that are not null. 0 of nothing.
+    ``count(1, condition)`` counts the rows that meet a condition.
 
     Examples:
         count([1, null, 3]) => 2
@@ -171,6 +174,37 @@ def last(x: Anything, *, context: Context) -> First:
         last([true, false]) => false
     """
     return F.max_by(x, F.when(x.isNotNull(), context.order))
+
+
+@aggregation(by_order=True)
+def growth(x: Numeric, *, context: Context) -> SumType:
+    """What a counter has grown by inside the window: the sum of the steps from each value to the
+    next, by event time; a value that is smaller than the one before is a counter that began again
+    at 0. 0 of a single value. It keeps every value until the window ends.
+
+    Examples:
+        growth([10, 12, null, 15]) => 5
+        growth([10, 12, 3, 4]) => 6
+        growth([0.5, 0.75, 0.25]) => 0.5
+        growth([7]) => 0
+        growth([-9223372036854775808, 9223372036854775807]) => null
+        growth([null]) => null
+    """
+    value = x.cast("double" if context.types[0].is_fractional else "long")
+    timed = F.collect_list(F.when(x.isNotNull(), F.struct(context.order, value.alias("value"))))
+    values = F.transform(F.array_sort(timed), lambda each: each["value"])
+    steps = F.zip_with(
+        F.slice(values, 1, F.greatest(F.size(values) - 1, F.lit(0))),
+        F.slice(values, 2, F.size(values)),
+        lambda value, following: _step(value, following),
+    )
+    zero = F.lit(0).cast("double" if context.types[0].is_fractional else "long")
+    return F.when(F.size(values) > 0, F.aggregate(steps, zero, lambda a, b: F.try_add(a, b)))
+
+
+def _step(value: Column, following: Column) -> Column:
+    """What a counter has grown by from one value to the next, where it may have begun again."""
+    return F.when(following >= value, F.try_subtract(following, value)).otherwise(following)
 
 
 @aggregation
@@ -244,3 +278,56 @@ def distinct(x: Anything, *, context: Context) -> Long:
     # Spark's sets tell -0.0 from 0.0; adding zero makes them one.
     value = x + F.lit(0.0).cast(str(context.types[0])) if context.types[0].is_fractional else x
     return F.size(F.collect_set(value)).cast("long")
+
+
+@derived(last)
+def delta(x: Numeric, *, context: Context) -> SumType:
+    """The last value less the last value of the window before. Null in a key's first window.
+
+    The window before ends where this one begins, also of hopping windows. Where there is none, or
+    none with a value, the option 'fill' of the aggregation decides: 'previous' goes on from the
+    last window that has one, 'null' gives null, 'linear' divides the difference by the number of
+    windows (in fractions). A late row corrects its window and the one behind it.
+
+    Examples:
+        delta([3, 5], [9]) => 4
+        delta([3], [5, null], [4]) => -1
+        delta([0.5], [0.75]) => 0.25
+        delta([3], [null]) => null
+        delta([3], [null], [5]) => 2
+        delta([3]) => null
+    """
+    return F.try_subtract(x, context.before)
+
+
+@derived(last, first, growth)
+def increase(x: Numeric, *, context: Context) -> SumType:
+    """What a counter has grown by since the last value of the window before: the sum of the steps
+    from each value to the next, by event time; a value that is smaller than the one before is a
+    counter that began again at 0. Null in a key's first window. The windows before are found, and
+    missing ones filled, as for delta. It keeps every value until the window ends.
+
+    Examples:
+        increase([3, 5], [9, 12]) => 7
+        increase([3, 5], [2, 6, 1]) => 7
+        increase([0.5], [0.75]) => 0.25
+        increase([5], [null], [7]) => 2
+        increase([3, 5]) => null
+    """
+    earliest, grown = context.bases
+    return F.try_add(_step(context.before, earliest), grown)
+
+
+@derived(last, first, growth, per_second=True)
+def rate(x: Numeric, *, context: Context) -> Double:
+    """The increase of a counter per second: from the end of the window before to the end of this
+    one. Null in a key's first window; with the fill 'null', also behind a missing window.
+
+    Examples:
+        rate([0], [90]) => 1.5
+        rate([0, 600], [30]) => 0.5
+        rate([0], [null], [90]) => 0.75
+        rate([0]) => null
+    """
+    earliest, grown = context.bases
+    return F.try_add(_step(context.before, earliest), grown)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from engine.catalog import Catalog
 from engine.simulator import Sensors, truth
 from tests.jobs import FIELDS, Job, iso
 
@@ -172,6 +173,35 @@ def test_every_aggregation_in_several_windows_gives_what_plain_python_computes(
         assert account["filtered"] == 3000 - account["aggregated"]
     highs = {(r["window_start"], r["key"]): r["d"] for r in job.rows("same")}
     assert all(highs[r["window_start"], r["key"]] == _high(r, rows) for r in job.rows("ten"))
+
+
+#: An aggregate of each kind: its arguments; the names are those that the catalog has.
+ARGUMENTS = {"count": "v", "percentile": "v, 75"}
+
+
+def test_an_aggregation_with_a_condition_is_that_of_the_rows_that_meet_it(job: Job) -> None:
+    chance = random.Random(6)
+    job.arrive(
+        f"{chance.randrange(100)},{chance.choice('abc')},{chance.choice([*range(-5, 6), ''])}"
+        for _ in range(400)
+    )
+    names = [*Catalog.builtin().aggregations]
+    calls = {name: ARGUMENTS.get(name, "v") for name in names}
+    bare = [f"m_{name}: {name}({arguments})" for name, arguments in calls.items()]
+    given = [f"m_{name}: {name}({arguments}, key == 'a')" for name, arguments in calls.items()]
+    job.config(
+        [
+            {"name": "condition", "rule": [*given, "rows: count(1, key == 'a')"]},
+            {"name": "filter", "where": "key == 'a'", "rule": [*bare, "rows: count()"]},
+        ],
+        structure={**FIELDS, "value": {"index": 2, "type": "long"}},
+        transformation=["v: value"],
+    )
+    job.run("--once")
+    found, expected = job.rows("condition"), job.rows("filter")
+    assert len(found) == len(expected) == 10
+    assert set(names) >= {"sum", "last", "median", "delta", "rate", "growth"}
+    assert found == expected
 
 
 def _high(window: dict[str, Any], rows: list[dict[str, Any]]) -> float | None:

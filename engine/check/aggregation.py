@@ -8,7 +8,7 @@ from engine import plan
 from engine.check.expression import ExpressionCheck, Say, Scope
 from engine.check.structure import RESERVED
 from engine.check.transformation import teller, words
-from engine.config.durations import milliseconds
+from engine.check.windows import check_window
 from engine.config.load import Document
 from engine.dsl import KeyRule, NamedRule, parse_aggregation_rule, parse_expression
 from engine.dsl.lexer import RuleError
@@ -99,19 +99,28 @@ class _Check:
         self.keys: list[plan.Reference] | None = None
         self.measures: dict[str, plan.Rule | None] = {}
         self.failed = False
+        self.fill = self.filling()
 
     def aggregation(self, name: str | None) -> None:
         where = self.where()
-        window = self.window()
+        window = check_window(
+            self.document,
+            (*self.path, "window"),
+            self.batch_ms,
+            self.problems,
+            self.result.not_yet,
+        )
         self.rules()
         self.operation_type()
+        self.derived(window)
         if name is not None:
             self.result.measures[name] = set(self.measures)
         if name is None or self.failed or window is None:
             return
         measures = tuple(each for each in self.measures.values() if each is not None)
         keys = tuple(self.keys or ())
-        self.result.found.append(plan.Aggregation(name, window, keys, measures, where))
+        found = plan.Aggregation(name, window, keys, measures, where, self.fill)
+        self.result.found.append(found)
 
     def where(self) -> plan.Expression | None:
         path = (*self.path, "where")
@@ -135,25 +144,6 @@ class _Check:
         self.failed |= typed is None
         return typed
 
-    def window(self) -> plan.Tumbling | None:
-        path = (*self.path, "window")
-        if not self.document.has(*path):
-            return plan.Tumbling(self.batch_ms)
-        node = self.document.good(*path)
-        if node is None:
-            return None
-        if node.value is None:
-            return plan.Tumbling(self.batch_ms)
-        if isinstance(node.value, dict):
-            message = "hopping, session and calendar windows do not run yet"
-            self.result.not_yet.append(self.document.problem(message, path))
-            return None
-        size = milliseconds(node.value)
-        if size <= 0:
-            self.problems.add(self.document.problem("a window cannot be empty", path))
-            return None
-        return plan.Tumbling(size)
-
     def operation_type(self) -> None:
         path = (*self.path, "operation_type")
         node = self.document.good(*path)
@@ -165,6 +155,27 @@ class _Check:
         if node.value == "reduceByKey" and not self.keys:
             hint = "add the rule 'key: field'"
             self.problems.add(self.document.problem("'reduceByKey' needs a key", path, hint))
+
+    def filling(self) -> str:
+        """How missing windows count in derived measures."""
+        node = self.document.good(*self.path, "fill")
+        return str(node.value) if node is not None and node.value else plan.PREVIOUS
+
+    def derived(self, window: plan.Window | None) -> None:
+        """Checks what only derived measures need, or have."""
+        if self.failed:
+            return
+        rules = [each for each in self.measures.values() if each is not None]
+        found = [each for rule in rules for each in plan.derived(rule.expression)]
+        if not found and self.fill != plan.PREVIOUS:
+            message = "no measure goes on from the window before"
+            hint = "'fill' is for delta, increase and rate"
+            self.problems.add(self.document.problem(message, (*self.path, "fill"), hint))
+        hops = isinstance(window, plan.Hopping) and window.size_ms % window.slide_ms != 0
+        if found and hops:
+            message = f"{found[0].aggregation.name}() needs windows that end where others begin"
+            hint = "let 'size' be a multiple of 'slide'"
+            self.problems.add(self.document.problem(message, (*self.path, "window"), hint))
 
     def rules(self) -> None:
         rules = self.document.root.at((*self.path, "rule"))
@@ -230,7 +241,7 @@ class _Check:
             say(wrong[0], span, wrong[1])
             name = None
         keys = frozenset(key.name for key in self.keys or ())
-        scope = replace(self.scope, keys=keys)
+        scope = replace(self.scope, keys=keys, fill=self.fill)
         typed = ExpressionCheck(scope, say, aggregating=True).expression(rule.tree)
         if typed is not None and not any(isinstance(n, plan.Aggregate) for n in plan.walk(typed)):
             say("the measure aggregates nothing", rule.tree.span, "such as max(field)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from engine.check.expression import Scope
 from engine.check.outputs import check_outputs, instance, takes_raw
 from engine.check.structure import input_fields
 from engine.check.transformation import Transformation, check_rules, tell_unused
+from engine.check.windows import check_time_zone
 from engine.config.durations import milliseconds
 from engine.config.load import Document, load, read, validated
 from engine.config.schema import schema_for
@@ -201,7 +201,7 @@ class _Check:
 
     def times(self, scope: Scope) -> set[str]:
         """Checks event_time and time_zone; gives the field that event_time uses."""
-        self.time_zone()
+        check_time_zone(self.document, ("processing", "time_zone"), self.problems)
         at = ("processing", "event_time")
         node = self.document.good(*at)
         if node is None or node.value is None:
@@ -216,20 +216,6 @@ class _Check:
             hint = f"a rule can convert it: time: timestamp({name})"
             self.problems.add(self.document.problem(message, at, hint))
         return {name}
-
-    def time_zone(self) -> None:
-        at = ("processing", "time_zone")
-        node = self.document.good(*at)
-        if node is None or re.fullmatch(r"[+-]\d\d:\d\d", str(node.value)):
-            return
-        import zoneinfo
-
-        try:
-            zoneinfo.ZoneInfo(node.value)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            hint = nearest(node.value, zoneinfo.available_timezones())
-            message = f"there is no time zone '{node.value}'"
-            self.problems.add(self.document.problem(message, at, hint or "such as Europe/Athens"))
 
     def deduplicate(self, scope: Scope) -> set[str]:
         """Checks the fields of ``deduplicate``, which does not run yet."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine import plan
 from engine.catalog import Catalog
-from engine.declare import Aggregation, Declaration, Operation
+from engine.check.condition import conditional, stands_for_rows
+from engine.check.hints import OF_ONE_ROW, common_hint, type_hint
+from engine.declare import Aggregation, Declaration, Derived, Operation
 from engine.dsl import parse_expression
 from engine.dsl.lexer import RuleError
 from engine.dsl.tree import Apply, Constant, Name, Tree
@@ -20,7 +22,7 @@ Say = Callable[[str, Span, str], None]
 
 LONGS = (-(2**63), 2**63 - 1)
 #: Names that the language has, and that do not run yet.
-NOT_YET = ("lookup", "delta", "increase", "rate")
+NOT_YET = ("lookup",)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Scope:
         later: fields that rules further down compute, for a hint.
         config: the config's values, for ``config('a.b')``.
         keys: aggregations only: fields that may stand outside an aggregate.
+        fill: aggregations only: how missing windows count in derived measures.
     """
 
     fields: Mapping[str, Type | None]
@@ -42,6 +45,7 @@ class Scope:
     later: Collection[str | None] = ()
     config: Any = None
     keys: frozenset[str] = field(default_factory=frozenset)
+    fill: str = plan.PREVIOUS
 
 
 class ExpressionCheck:
@@ -73,11 +77,36 @@ class ExpressionCheck:
                 declaration = self.declaration(tree)
                 if declaration is None:
                     return None
-                inner = self
                 if isinstance(declaration, Aggregation):
-                    inner = ExpressionCheck(self.scope, self.say)
-                arguments = [inner.expression(each) for each in tree.arguments]
+                    return self.aggregate(declaration, tree)
+                arguments = [self.expression(each) for each in tree.arguments]
                 return self.applied(declaration, tree, arguments)
+
+    def aggregate(self, declaration: Aggregation, node: Apply) -> plan.Expression | None:
+        """An aggregation, of the rows that meet its condition where it has one."""
+        inner = ExpressionCheck(self.scope, self.say)
+        arguments = [inner.expression(each) for each in node.arguments]
+        if not self.arity(declaration, node):
+            return None
+        if not declaration.takes_condition or len(arguments) <= (declaration.most or 0):
+            return self.applied(declaration, node, arguments)
+        condition = arguments.pop()
+        is_one = condition is not None and self.is_condition(node, condition)
+        bare = replace(node, arguments=node.arguments[:-1])
+        typed = self.applied(declaration, bare, arguments)
+        if not is_one or condition is None or not isinstance(typed, plan.Aggregate):
+            return None
+        return conditional(typed, condition, self.scope.catalog)
+
+    def is_condition(self, node: Apply, condition: plan.Expression) -> bool:
+        # Only a boolean: the truth of a number would let pass what is meant as `greatest(a, b)`.
+        if condition.type is Type.BOOLEAN:
+            return True
+        several = OF_ONE_ROW.get(node.name)
+        hint = f"of several values of one row: {several}" if several else "such as x > 0"
+        message = f"the condition of '{node.name}' must be boolean, is {condition.type}"
+        self.say(message, node.arguments[-1].span, hint)
+        return False
 
     def constant(self, tree: Constant) -> plan.Literal | None:
         value = tree.value
@@ -118,10 +147,13 @@ class ExpressionCheck:
         operation = catalog.operations.get(node.name)
         if aggregation is not None and operation is not None:
             # `mul(x)` multiplies a window's values, `mul(x, 2)` two values.
-            takes = self.aggregating and len(node.arguments) <= (aggregation.most or 0)
-            return aggregation if takes else operation
+            if self.aggregating and (
+                len(node.arguments) <= (aggregation.most or 0) or self.is_of_rows(node)
+            ):
+                return aggregation
+            return operation
         if aggregation is not None and not self.aggregating:
-            hint = {"min": "least(a, b)", "max": "greatest(a, b)"}.get(node.name)
+            hint = OF_ONE_ROW.get(node.name)
             told = f"of several values of one row: {hint}" if hint else ""
             self.say(f"'{node.name}' is an aggregation and cannot stand here", node.at, told)
             return None
@@ -131,6 +163,14 @@ class ExpressionCheck:
         what = "operation" if not self.aggregating else "operation or aggregation"
         self.say(f"unknown {what} '{node.name}'", node.at, nearest(node.name, known))
         return None
+
+    def is_of_rows(self, node: Apply) -> bool:
+        """Whether it is a window's, with a condition: ``mul(x, x > 0)``."""
+        if not stands_for_rows(node, self.scope.catalog, self.scope.keys):
+            return False
+        silent = ExpressionCheck(self.scope, lambda message, span, hint: None)
+        last = silent.expression(node.arguments[-1])
+        return last is not None and last.type is Type.BOOLEAN
 
     def infix(self, node: Apply, arguments: list[plan.Expression | None]) -> plan.Expression | None:
         return self.applied(self.scope.catalog.operations[node.name], node, arguments)
@@ -152,10 +192,15 @@ class ExpressionCheck:
         if (told := _verify(declaration, known)) is not None:
             self.say(told, node.arguments[-1].span, "")
             return None
-        return _typed(declaration, tuple(known), unified)
+        typed = _typed(declaration, tuple(known), unified)
+        if isinstance(declaration, Derived) and self.scope.fill == plan.LINEAR:
+            return replace(typed, type=Type.DOUBLE)
+        return typed
 
     def arity(self, declaration: Declaration, node: Apply) -> bool:
         given, least, most = len(node.arguments), declaration.least, declaration.most
+        if most is not None and declaration.takes_condition:
+            most += 1
         if given >= least and (most is None or given <= most):
             return True
         wanted = f"{least}" if most == least else f"{least} to {most}"
@@ -180,7 +225,7 @@ class ExpressionCheck:
             self.say(
                 f"'{parameter.name}' of {declaration.signature} must be {kind.name}, is {found}",
                 tree.span,
-                "" if kind.constant else _type_hint(argument.type, kind.accepts),
+                "" if kind.constant else type_hint(argument.type, kind.accepts),
             )
             fits = False
         return fits
@@ -203,7 +248,7 @@ class ExpressionCheck:
                 f"'{node.operator or node.name}' takes values of one type, here {first} and "
                 f"{other.type}",
                 tree.span,
-                _common_hint(first, other.type),
+                common_hint(first, other.type),
             )
             return _MISFIT
         numbers = all(declaration.parameter(i).kind.name == "number" for i in range(len(joined)))
@@ -248,9 +293,7 @@ def literal(value: bool | int | float | str | None) -> plan.Literal:
 def _typed(
     declaration: Declaration, arguments: tuple[plan.Expression, ...], unified: Type | None
 ) -> plan.Expression:
-    types = [each.type for each in arguments]
-    result = declaration.result
-    of = result if isinstance(result, Type) else result.of(types, unified)
+    of = declaration.type_of([each.type for each in arguments], unified)
     if isinstance(declaration, Operation):
         return plan.Call(declaration, arguments, of, unified)
     assert isinstance(declaration, Aggregation)
@@ -265,25 +308,6 @@ def _verify(declaration: Declaration, arguments: list[plan.Expression]) -> str |
     constants = [each.value if isinstance(each, plan.Literal) else None for each in arguments]
     told: str | None = verify(*constants)
     return told
-
-
-def _type_hint(found: Type, wanted: frozenset[Type]) -> str:
-    if found is Type.STRING and Type.DOUBLE in wanted:
-        return "convert it: double(x), long(x)"
-    if found is Type.TIMESTAMP and Type.DOUBLE in wanted:
-        return "epoch(x) gives its seconds"
-    if Type.STRING in wanted and len(wanted) == 1:
-        return "convert it: string(x)"
-    if Type.TIMESTAMP in wanted and len(wanted) == 1:
-        return "convert it: timestamp(x)"
-    return ""
-
-
-def _common_hint(one: Type, other: Type) -> str:
-    pair = {one, other}
-    if Type.TIMESTAMP in pair:
-        return "convert the text: timestamp(x)" if Type.STRING in pair else "epoch(x) gives seconds"
-    return "convert one of them: string(x), double(x)" if Type.STRING in pair else ""
 
 
 def check_text(

@@ -17,6 +17,27 @@ UNITS_MS = {
 MOST_MS = 10_000 * 366 * 86_400_000
 
 PATTERN = r"^\s*\d+(\.\d+)?\s*(" + "|".join(UNITS_MS) + r")s?\s*$"
+#: Units that may be those of a calendar; a month is of no fixed time.
+CALENDAR_UNITS = ("day", "week", "month")
+#: What the size of a window may be.
+WINDOW_PATTERN = r"^\s*\d+(\.\d+)?\s*(" + "|".join([*UNITS_MS, "month"]) + r")s?\s*$"
+
+
+def parts(text: str) -> tuple[Fraction, str]:
+    """A number and its unit, months among the units.
+
+    Raises:
+        ValueError: the text is no duration, and no number of months.
+
+    Example:
+        >>> parts("3 months")
+        (Fraction(3, 1), 'month')
+    """
+    found = re.match(WINDOW_PATTERN, text)
+    number = re.match(r"\s*([\d.]+)", text)
+    if found is None or number is None:
+        raise ValueError(f"'{text}' is no duration")
+    return Fraction(number.group(1)), found.group(2)
 
 
 def milliseconds(text: str) -> int:
@@ -29,12 +50,10 @@ def milliseconds(text: str) -> int:
         >>> milliseconds("1.5 minutes")
         90000
     """
-    found = re.match(PATTERN, text)
-    if found is None:
-        raise ValueError(f"'{text}' is no duration")
-    number = re.match(r"\s*([\d.]+)", text)
-    assert number is not None
-    return min(round(Fraction(number.group(1)) * UNITS_MS[found.group(2)]), MOST_MS)
+    number, unit = parts(text)
+    if unit not in UNITS_MS:
+        raise ValueError(f"'{text}' is no fixed time")
+    return min(round(number * UNITS_MS[unit]), MOST_MS)
 
 
 def readable(ms: int) -> str:

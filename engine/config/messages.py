@@ -113,8 +113,9 @@ def _value(error: Any, path: tuple[str | int, ...]) -> tuple[str, str]:
             return f"{name} must be at most {wanted}, is {_shown(found)}", ""
         case "minLength" | "minItems" | "minProperties":
             return f"{name} is empty", ""
-        case "pattern" if wanted == durations.PATTERN:
-            units = ", ".join(f"{unit}s" for unit in durations.UNITS_MS)
+        case "pattern" if wanted in (durations.PATTERN, durations.WINDOW_PATTERN):
+            months = ["month"] if wanted == durations.WINDOW_PATTERN else []
+            units = ", ".join(f"{unit}s" for unit in [*durations.UNITS_MS, *months])
             return f"{name} is no duration: {_shown(found)}", f"write '10 seconds'; units: {units}"
         case _:
             shown = "it" if secret else _shown(found)

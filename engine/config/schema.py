@@ -14,13 +14,14 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal
 
 from engine.catalog import Catalog
-from engine.config.durations import PATTERN
+from engine.config.durations import PATTERN, WINDOW_PATTERN
 from engine.config.sections import ConfigFile
 from engine.json_text import Node
 from engine.option import Option
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 _HINTS: dict[type[Any], Mapping[str, Any]] = {}  # asked for each field, and costly
+_PATTERNS = {"duration": PATTERN, "window": WINDOW_PATTERN}
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
@@ -143,8 +144,8 @@ class _Schema:
         found.update({name: limit for name, limit in limits.items() if limit is not None})
         if about.choices:
             found["enum"] = list(about.choices)
-        if about.format in ("duration", "window"):
-            found["pattern"] = PATTERN
+        if about.format in _PATTERNS:
+            found["pattern"] = _PATTERNS[about.format]
         if about.nonempty:
             found.update(_nonempty(found["type"]))
         return found

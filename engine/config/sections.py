@@ -58,10 +58,27 @@ class OutputSection:
 class WindowSection:
     """Windows other than tumbling ones of a fixed size."""
 
-    size: str | None = option("how long a window is", None, format="duration")
-    slide: str | None = option("hopping: how far windows are apart", None, format="duration")
-    gap: str | None = option("session: the silence that ends a window", None, format="duration")
-    time_zone: str | None = option("the zone whose days, weeks and months are meant", None)
+    size: str | None = option(
+        "how long a window is; months are a calendar's, days and weeks are with a time_zone",
+        None,
+        format="window",
+        example="1 day",
+    )
+    slide: str | None = option(
+        "hopping: how far the starts of windows are apart, at most size",
+        None,
+        format="duration",
+        example="10 minutes",
+    )
+    gap: str | None = option(
+        "session: the silence that ends a window (does not run yet)", None, format="duration"
+    )
+    time_zone: str | None = option(
+        "the zone whose days, weeks (from Monday) and months are meant: with the hour more or "
+        "less of its summer time",
+        None,
+        example="Europe/Athens",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +95,22 @@ class AggregationSection:
         "a condition; other rows are filtered", None, format="rule", example="speed > 0"
     )
     window: str | WindowSection | None = option(
-        "the windows' size; batchDuration when absent", None, format="window", example="1 day"
+        "the windows' size, of fixed time from 1970-01-01T00:00:00Z on; batchDuration when absent",
+        None,
+        format="window",
+        example="1 day",
     )
     rule: tuple[str, ...] = option(
         "the key, and the measures",
         nonempty=True,
         format="rule",
         example=["key: sensor_id", "max(temperature)", "spread: max(v) - min(v)"],
+    )
+    fill: Literal["previous", "null", "linear"] = option(
+        "how windows that are missing count in delta, increase and rate: 'previous' goes on from "
+        "the last one there is, 'null' gives null behind a missing one, 'linear' gives each of "
+        "them its share",
+        "previous",
     )
 
 

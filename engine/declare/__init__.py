@@ -21,12 +21,13 @@ from engine.declare.declaration import (
     Aggregation,
     Context,
     Declaration,
+    Derived,
     Example,
     Operation,
     Parameter,
     Verify,
 )
-from engine.declare.function import aggregation, operation, scalar
+from engine.declare.function import aggregation, derived, operation, scalar
 from engine.declare.kinds import (
     Alike,
     Anything,
@@ -66,6 +67,7 @@ __all__ = [
     "ConstantText",
     "Context",
     "Declaration",
+    "Derived",
     "Double",
     "Example",
     "F",
@@ -91,6 +93,7 @@ __all__ = [
     "Truth",
     "Verify",
     "aggregation",
+    "derived",
     "operation",
     "scalar",
 ]

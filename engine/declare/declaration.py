@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,11 +23,16 @@ class Context:
         time_zone: ``processing.time_zone``.
         order: aggregations only: a column that sorts the rows of a window by event time, then by
             the source's order.
+        before: derived aggregations only: a column, the last value of the window before. Where it
+            is null the function's result is not taken.
+        bases: derived aggregations only: the values of ``Derived.bases`` in this window.
     """
 
     types: tuple[Type, ...] = ()
     time_zone: str = "UTC"
-    order: Column | None = None
+    order: Any = None
+    before: Any = None
+    bases: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,19 @@ class Declaration:
         return None if any(each.repeats for each in self.parameters) else len(self.parameters)
 
     @property
+    def takes_condition(self) -> bool:
+        """Whether a condition may stand behind the arguments."""
+        return False
+
+    @property
     def signature(self) -> str:
-        return f"{self.name}({', '.join(map(str, self.parameters))})"
+        condition = ["[condition]"] if self.takes_condition else []
+        return f"{self.name}({', '.join([*map(str, self.parameters), *condition])})"
+
+    def type_of(self, types: Sequence[Type], unified: Type | None = None) -> Type:
+        """The result's type for arguments of these types."""
+        of = self.result
+        return of if isinstance(of, Type) else of.of(list(types), unified)
 
     def parameter(self, index: int) -> Parameter:
         """The parameter that takes the argument ``index`` (from 0)."""
@@ -122,8 +138,40 @@ class Operation(Declaration):
 class Aggregation(Declaration):
     """A function of one window's rows: a composition of Spark's aggregates.
 
+    It takes a condition behind all of its arguments: where a row does not meet it, the arguments
+    are null. (One of any number of arguments takes none: it could not be told from an argument.)
+
     Args:
         by_order: it asks for ``context.order``, which costs every row a column.
     """
 
     by_order: bool = False
+
+    @property
+    def takes_condition(self) -> bool:
+        return bool(self.most)
+
+
+@dataclass(frozen=True)
+class Derived(Aggregation):
+    """A function of a window and of the one before it, which have a number as their last value.
+
+    It is no aggregate itself: each window keeps ``last`` and the ``bases`` of its argument, and the
+    function gets the last value in the argument's place. Whole numbers and booleans come as long,
+    others as double.
+
+    Args:
+        last: the aggregation that gives a window's last value.
+        bases: what else it needs of this window: aggregations of the same argument.
+        per_second: the function's result is divided by the time that it took.
+    """
+
+    last: Aggregation | None = None
+    bases: tuple[Aggregation, ...] = ()
+    per_second: bool = False
+
+    @property
+    def parts(self) -> tuple[Aggregation, ...]:
+        """What each window keeps, the last value first."""
+        assert self.last is not None
+        return (self.last, *self.bases)

@@ -6,7 +6,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any, overload
 
-from engine.declare.declaration import Aggregation, Example, Operation, Parameter, Verify
+from engine.declare.declaration import (
+    Aggregation,
+    Derived,
+    Example,
+    Operation,
+    Parameter,
+    Verify,
+)
 from engine.declare.kinds import ResultRule, kind_of, result_of
 from engine.types import Type
 
@@ -82,6 +89,28 @@ def aggregation(function: Callable[..., Any] | None = None, /, **options: Any) -
         return Aggregation(**_declaration(function, ()), **options)
 
     return declare(function) if function is not None else declare
+
+
+def derived(
+    last: Aggregation, *bases: Aggregation, per_second: bool = False
+) -> Callable[[Callable[..., Any]], Derived]:
+    """Declares a function of a window's last value (its argument), of that of the window before
+    (``context.before``) and of what ``bases`` give in this window (``context.bases``).
+
+    In an example, each argument is a list: the values of a window, one window a minute.
+
+    Example:
+        @derived(last)
+        def delta(x: Numeric, *, context: Context) -> SumType:
+            '''The last value less the last one of the window before.'''
+            return F.try_subtract(x, context.before)
+    """
+
+    def declare(function: Callable[..., Any]) -> Derived:
+        about = _declaration(function, ())
+        return Derived(**about, by_order=True, last=last, bases=bases, per_second=per_second)
+
+    return declare
 
 
 def _declaration(function: Callable[..., Any], aliases: tuple[str, ...]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from engine.runtime.checkpoint import Checkpoint
 from engine.runtime.ledger import Ledger
 from engine.runtime.progress import Progress
 from engine.runtime.stopping import Stopping
+from engine.runtime.windows import KeptWindows
 from engine.spark.microbatch import MicroBatch
 from engine.spark.query import LEDGER, Compiled, counts
 from engine.spark.side import side_frame
@@ -90,8 +91,10 @@ class Batches:
         batch = Batch(number, replayed=self.is_first)
         self.is_first = False
         factories = self.outputs.begin(batch)
-        self._write(frame, dict(self.compiled.streams), factories, number)
         micro = MicroBatch.of(self.spark, frame)
+        windows = KeptWindows(self.compiled.derivation, self.checkpoint)
+        with windows.rows(micro, number) as rows:
+            self._write(rows, dict(self.compiled.streams), factories, number)
         values = micro.observed(LEDGER)
         late = self._side(micro, values, factories, number) if self.compiled.units else {}
         self._entered(values, late)
@@ -104,7 +107,7 @@ class Batches:
         began = time.monotonic()
         batch = Batch(0, replayed=True)
         factories = self.outputs.begin(batch)
-        self._write(self.compiled.frame, dict(self.compiled.streams), factories, 0)
+        self._write(self.compiled.static_rows(), dict(self.compiled.streams), factories, 0)
         observation = self.compiled.observation
         assert observation is not None
         values = {name: int(value) for name, value in observation.get.items()}

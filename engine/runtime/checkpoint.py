@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from urllib.parse import unquote, urlparse
 
 from engine.runtime.ledger import Ledger
 
-#: How many ledgers are kept: a batch is replayed once at most, and needs the one before.
-_KEPT = 3
+#: Of how many batches things are kept: one is replayed once at most, and needs the one before.
+KEPT = 3
 
 
 class Files:
@@ -58,11 +59,16 @@ class Files:
             stream.close()
 
     def remove(self, name: str) -> None:
+        """Removes the file, or the folder with all that is in it, where there is one."""
         if self.local is not None:
-            (self.local / name).unlink(missing_ok=True)
+            path = self.local / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
             return
-        files, path = self._remote(name)
-        files.delete(path, False)
+        files, place = self._remote(name)
+        files.delete(place, True)
 
     def _remote(self, name: str) -> tuple[Any, Any]:
         path = self.spark._jvm.org.apache.hadoop.fs.Path(f"{self.folder}/{name}")
@@ -133,8 +139,8 @@ class Checkpoint:
         """Keeps the ledger after a batch; one that is replayed overwrites its own."""
         self.files.write(f"ledger/{batch}.json", ledger.dumped())
         self.files.write("ledger/last", str(batch))
-        if batch >= _KEPT:
-            self.files.remove(f"ledger/{batch - _KEPT}.json")
+        if batch >= KEPT:
+            self.files.remove(f"ledger/{batch - KEPT}.json")
 
     def last(self) -> Ledger | None:
         """The ledger after the last batch that was kept."""

@@ -8,11 +8,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from engine import plan
-from engine.fusion import Slot, Unit, slots, text
+from engine.fusion import Slot, Unit, derived, key_types, shared_slots, slots, text
 from engine.spark.expression import field_column
 from engine.spark.rows import MOVED, ORDER, TIME, needs_order
 from engine.spark.stages import add_columns, compile_expression
-from engine.spark.windows import bounds, watermarked, window_end
+from engine.spark.windows import bounds, watermarked, window_end, window_ends
 from engine.types import Type
 
 UNIT, END = "_unit", "_end"
@@ -52,20 +52,10 @@ class Grouping:
     def __init__(self, units: Sequence[Unit], query: plan.Query) -> None:
         self.units = units
         self.query = query
+        self.hops = any(isinstance(unit.window, plan.Hopping) for unit in units)
         self.slots = [slots(unit) for unit in units]
-        self.all_slots = sorted(
-            {slot for each in self.slots for _, slot in each.values()},
-            key=lambda slot: (slot.aggregate, [str(of) for of in slot.types], slot.nth),
-        )
-        self.key_types = self._key_types()
-
-    def _key_types(self) -> list[Type]:
-        """The types of the key's columns: as many of a type as the unit with most of it has."""
-        found: list[Type] = []
-        for of in Type:
-            most = max(sum(key.type is of for key in unit.keys) for unit in self.units)
-            found += [of] * most
-        return found
+        self.all_slots = shared_slots(units)
+        self.key_types = key_types(units)
 
     def key_places(self, unit: Unit) -> list[int]:
         """Where each key of a unit stands among the key's columns."""
@@ -77,16 +67,25 @@ class Grouping:
             places.append(place)
         return places
 
-    def windows(self, frame: DataFrame) -> DataFrame:
-        """A row for each window that has rows: a column for each aggregation, a struct or null."""
+    def grouped(self, frame: DataFrame) -> DataFrame:
+        """A row for each window that has rows: ``columns``, then a column for each slot."""
         zone = self.query.time_zone
         arguments = self._arguments()
         frame = add_columns(frame, arguments, zone) if arguments else frame
         entering = self._single(frame) if len(self.units) == 1 else self._exploded(frame)
+        return entering.groupBy(*self.columns).agg(*self._aggregates())
+
+    @property
+    def columns(self) -> list[str]:
+        """What tells a window from another one: its unit, where there are several, end and keys."""
         keys = [f"_k{place}" for place in range(len(self.key_types))]
-        unit = [UNIT] if len(self.units) > 1 else []
-        grouped = entering.groupBy(*unit, END, *keys)
-        return self._results(grouped.agg(*self._aggregates()))
+        return [*([UNIT] if len(self.units) > 1 else []), END, *keys]
+
+    def slot_column(self, unit: Unit, aggregate: plan.Aggregate) -> str:
+        """The column that holds an aggregate of a unit."""
+        place = [each.id for each in self.units].index(unit.id)
+        _, slot = self.slots[place][text(aggregate)]
+        return f"_s{self.all_slots.index(slot)}"
 
     def _arguments(self) -> dict[str, plan.Expression]:
         """The aggregates' arguments that are more than a field: columns of their own."""
@@ -102,10 +101,13 @@ class Grouping:
         return f"_u{unit}_s{self.all_slots.index(slot)}_{place}"
 
     def _entering(self, index: int) -> list[Column]:
-        """What a unit gives to the grouping: its window's end, its keys, its slots' arguments."""
+        """What a unit gives to the grouping: its window's end, its keys, its slots' arguments.
+
+        Where any unit hops, the ends of all windows that the row is in.
+        """
         unit, filled = self.units[index], self.slots[index]
         places = dict(zip(self.key_places(unit), unit.keys, strict=True))
-        columns = [window_end(F.col(TIME), unit.window).alias(END)]
+        columns = [(window_ends if self.hops else window_end)(F.col(TIME), unit.window).alias(END)]
         for place, of in enumerate(self.key_types):
             key = places.get(place)
             value = field_column(key.name) if key else F.lit(None).cast(str(of))
@@ -132,9 +134,7 @@ class Grouping:
         # Named together with the watermark's time, the condition stays above the watermark: a
         # filtered row moves it, with one unit as with several.
         rows = frame.filter(F.when(F.col(MOVED).isNotNull(), met))
-        end, *others = self._entering(0)
-        end = watermarked(end, END, self.query.allowed_lateness_ms)
-        return rows.select(end, *others, *self._order())
+        return self._ended(rows.select(*self._entering(0), *self._order()))
 
     def _exploded(self, frame: DataFrame) -> DataFrame:
         candidates = [
@@ -142,9 +142,18 @@ class Grouping:
             for index, unit in enumerate(self.units)
         ]
         order = self._order()
-        rows = frame.select(F.array_compact(F.array(*candidates)).alias("_rows"), *order)
-        rows = rows.select(F.inline("_rows"), *([ORDER] if order else []))
-        end = watermarked(F.col(END), END, self.query.allowed_lateness_ms)
+        # As with one unit: a row that no unit takes moves the watermark.
+        entering = F.when(F.col(MOVED).isNotNull(), F.array_compact(F.array(*candidates)))
+        rows = frame.select(entering.alias("_rows"), *order)
+        return self._ended(rows.select(F.inline("_rows"), *([ORDER] if order else [])))
+
+    def _ended(self, rows: DataFrame) -> DataFrame:
+        """The rows, one for each window, with the watermark on the window's end."""
+        end = F.col(END)
+        if self.hops:
+            rows = rows.withColumn(END, F.explode(END))
+            end = F.timestamp_micros(END)
+        end = watermarked(end, END, self.query.allowed_lateness_ms)
         return rows.select(*[end if name == END else F.col(name) for name in rows.columns])
 
     def _aggregates(self) -> list[Column]:
@@ -167,8 +176,13 @@ class Grouping:
             columns.append(column.alias(f"_s{number}"))
         return columns
 
-    def _results(self, frame: DataFrame) -> DataFrame:
-        """The measures from the slots, and a struct for each aggregation."""
+    def results(self, frame: DataFrame) -> DataFrame:
+        """The measures from the slots: a column for each aggregation, a struct or null.
+
+        Args:
+            frame: windows as ``grouped`` gives them; with a ``derived_column`` for each aggregate
+                that needs the window before.
+        """
         measures: dict[str, plan.Expression] = {}
         for unit, filled in zip(self.units, self.slots, strict=True):
             results = {
@@ -176,9 +190,13 @@ class Grouping:
                 for each, (aggregate, slot) in filled.items()
             }
             for member in unit.members:
+                stream = self._stream(member)
+                known = {
+                    text(each): plan.Reference(derived_column(stream, place), each.type)
+                    for place, each in enumerate(derived(member))
+                }
                 for place, measure in enumerate(member.measures):
-                    name = f"_m{self._stream(member)}_{place}"
-                    measures[name] = _after(measure, results)
+                    measures[f"_m{stream}_{place}"] = _after(measure, results | known)
         frame = add_columns(frame, measures, self.query.time_zone)
         return frame.select(
             *[self._struct(unit, member) for unit in self.units for member in unit.members]
@@ -206,6 +224,11 @@ class Grouping:
 def _after(measure: plan.Rule, results: Mapping[str, plan.Reference]) -> plan.Expression:
     """A measure over the columns of its aggregates, which ``results`` has by their text."""
     return plan.rewritten(measure.expression, lambda aggregate: results[text(aggregate)])
+
+
+def derived_column(stream: int, place: int) -> str:
+    """The column of an aggregation's aggregate that needs the window before."""
+    return f"_d{stream}_{place}"
 
 
 def stream_column(index: int) -> str:

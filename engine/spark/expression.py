@@ -48,7 +48,7 @@ def call_column(call: plan.Call, arguments: Sequence[Column], time_zone: str) ->
     given, types = _converted(call, arguments)
     if call.operation.python:
         return scalar_column(call.operation, call.type, types, given, time_zone)
-    return _applied(call.operation, given, Context(types, time_zone))
+    return applied(call.operation, given, Context(types, time_zone))
 
 
 def aggregate_column(
@@ -64,11 +64,12 @@ def aggregate_column(
     if aggregate.type is Type.NULL:
         return F.max(F.lit(None))
     given, types = _converted(aggregate, arguments)
-    column = _applied(aggregate.aggregation, given, Context(types, time_zone, order))
+    column = applied(aggregate.aggregation, given, Context(types, time_zone, order))
     return finite(column) if aggregate.type.is_fractional else column
 
 
-def _applied(declaration: Declaration, given: Sequence[Any], context: Context) -> Column:
+def applied(declaration: Declaration, given: Sequence[Any], context: Context) -> Column:
+    """What a declared function makes of its arguments."""
     about = {"context": context} if declaration.takes_context else {}
     column: Column = declaration.function(*given, **about)
     return column

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from engine import plan
 from engine.fusion import Unit, units
 from engine.spark.aggregate import Grouping, stream_column, taken, with_conditions
+from engine.spark.derived import Derivation
 from engine.spark.parse import OK
 from engine.spark.rows import MOVED, TIME, rows
 from engine.spark.side import side_columns
@@ -27,11 +28,13 @@ class Compiled:
     """A query as Spark runs it.
 
     Args:
-        frame: what a run writes: a struct column for each stream, null where a row is not of it.
+        frame: what a run writes: a struct column for each stream, null where a row is not of it;
+            where there is a derivation, the windows that it makes this from.
         streams: column of ``frame`` -> the stream's name.
         units: the fused aggregations.
         observation: batch only: where the ledger's counts arrive.
         every_row: batch only: all rows, for the side streams.
+        derivation: the measures that need the window before; None where there are none.
     """
 
     frame: DataFrame
@@ -39,6 +42,13 @@ class Compiled:
     units: tuple[Unit, ...]
     observation: Observation | None = None
     every_row: DataFrame | None = None
+    derivation: Derivation | None = None
+
+    def static_rows(self) -> DataFrame:
+        """Batch only: the rows of all streams."""
+        if self.derivation is None:
+            return self.frame
+        return self.derivation.written(self.derivation.joined(self.frame, None, None))
 
 
 def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compiled:
@@ -57,9 +67,15 @@ def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compile
     well = counted.filter(OK).withColumn(MOVED, moved(F.col(TIME)))
     if streaming:
         well = well.withWatermark(MOVED, f"{query.allowed_lateness_ms} milliseconds")
-    frame = Grouping(fused, query).windows(well)
+    grouping = Grouping(fused, query)
+    frame = grouping.grouped(well)
     streams = {stream_column(i): each.name for i, each in enumerate(query.aggregations)}
-    return Compiled(frame, streams, fused, observation, every)
+    derivation = None
+    if any(unit.carried for unit in fused):
+        derivation = Derivation(grouping)
+    else:
+        frame = grouping.results(frame)
+    return Compiled(frame, streams, fused, observation, every, derivation)
 
 
 def _counts(fused: Sequence[Unit]) -> list[Column]:

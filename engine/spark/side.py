@@ -13,7 +13,8 @@ from engine.spark.aggregate import taken
 from engine.spark.expression import field_column
 from engine.spark.parse import OK, REASON, RECORD, record_text
 from engine.spark.rows import ARRIVED, TIME
-from engine.spark.windows import bounds, is_refused, window_end
+from engine.spark.windows import bounds, is_refused, window_end, window_ends
+from engine.spark.write import COUNTED
 
 _RAW, _MALFORMED, _LATE = "_side_raw", "_side_malformed", "_side_late"
 
@@ -42,32 +43,40 @@ def side_columns(
     }
     if watermark_ms is not None and units:
         refused = [
-            refusal(query, unit, index, member, watermark_ms, [*fields, *origin])
+            refusals(unit, index, member, watermark_ms, [*fields, *origin])
             for index, unit in enumerate(units)
             for member in unit.members
         ]
-        found[_LATE] = F.array_compact(F.array(*refused))
+        found[_LATE] = F.array_compact(F.concat(*refused))
     return {name: column.alias(name) for name, column in found.items()}
 
 
-def refusal(
-    query: plan.Query,
-    unit: Unit,
-    index: int,
-    member: plan.Aggregation,
-    watermark_ms: int,
-    columns: Sequence[Column],
+def refusals(
+    unit: Unit, index: int, member: plan.Aggregation, watermark_ms: int, columns: Sequence[Column]
 ) -> Column:
-    """The late row of an aggregation: a struct where its window had ended for good, else null."""
-    end = window_end(F.col(TIME), unit.window)
-    return F.when(
-        F.col(OK) & taken(unit, index) & is_refused(end, watermark_ms),
-        F.struct(
-            F.lit(member.name).alias("aggregation"),
-            *bounds(end, unit.window),
-            *columns,
-        ),
-    )
+    """The late rows of an aggregation: an array of a struct, or null, for each window of the row.
+
+    A struct where the window had ended for good. When the last one had, all had: so that one is
+    counted as the late row of the ledger.
+    """
+    last = F.col(_last_end(index))
+    enters = F.col(OK) & taken(unit, index)
+
+    def refusal(end: Column) -> Column:
+        about = [F.lit(member.name).alias("aggregation"), *bounds(end, unit.window)]
+        return F.struct((end == last).alias(COUNTED), *about, *columns)
+
+    if not isinstance(unit.window, plan.Hopping):
+        return F.array(F.when(enters & is_refused(last, watermark_ms), refusal(last)))
+    ends = F.when(enters, window_ends(F.col(TIME), unit.window))
+    ended = F.filter(ends, lambda end: is_refused(F.timestamp_micros(end), watermark_ms))
+    found = F.transform(ended, lambda end: refusal(F.timestamp_micros(end)))
+    return F.coalesce(found, F.array())
+
+
+def _last_end(index: int) -> str:
+    """The column with the end of the last window, in the unit of this index, that a row is in."""
+    return f"_end{index}"
 
 
 def side_frame(
@@ -82,7 +91,12 @@ def side_frame(
     wanted = {
         name: column for name, column in columns.items() if name.removeprefix("_side_") in streams
     }
-    frame = every.select(*wanted.values())
+    ends = {
+        _last_end(index): F.when(F.col(OK), window_end(F.col(TIME), unit.window))
+        for index, unit in enumerate(units)
+    }
+    # Columns of their own: an end by a calendar is costly, and a late row names it many times.
+    frame = every.withColumns(ends if _LATE in wanted else {}).select(*wanted.values())
     is_any = F.lit(False)
     for name in wanted:
         present = F.size(name) > 0 if name == _LATE else F.col(name).isNotNull()

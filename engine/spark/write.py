@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+#: A column of late rows that no output sees: whether the ledger counts the row.
+COUNTED = "_counted"
+
+
 @dataclass(frozen=True)
 class Route:
     """A column of the frame and where its rows go.
@@ -41,7 +45,7 @@ def write(
 
     Returns:
         How many rows each stream had, by (stream, aggregation); the aggregation is that of late
-        rows, else empty.
+        rows, else empty. Of late rows those that are ``COUNTED``.
     """
     task = _Task(tuple(routes), tuple(factories), batch)
     told = map_in_arrow(frame, task, "stream string, aggregation string, rows long").collect()
@@ -73,7 +77,7 @@ class _Task:
                 for route in self.routes:
                     rows = _rows(batch, route.column, self.batch)
                     if rows.num_rows:
-                        _count(counts, route.stream, rows)
+                        rows = _counted(counts, route.stream, rows)
                         for index in route.outputs:
                             if index not in writers:
                                 writers[index] = self.factories[index](partition)
@@ -106,10 +110,15 @@ def _rows(batch: pa.RecordBatch, column: str, number: int) -> pa.RecordBatch:
     return rows
 
 
-def _count(counts: dict[tuple[str, str], int], stream: str, rows: pa.RecordBatch) -> None:
-    if stream != "late":
+def _counted(
+    counts: dict[tuple[str, str], int], stream: str, rows: pa.RecordBatch
+) -> pa.RecordBatch:
+    """Counts the rows; gives them as outputs see them."""
+    if COUNTED not in rows.schema.names:
         counts[(stream, "")] = counts.get((stream, ""), 0) + rows.num_rows
-        return
-    for each in rows.column("aggregation").value_counts().to_pylist():
+        return rows
+    counted = rows.filter(rows.column(COUNTED))
+    for each in counted.column("aggregation").value_counts().to_pylist():
         key = (stream, each["values"])
         counts[key] = counts.get(key, 0) + each["counts"]
+    return rows.drop_columns(COUNTED)
