@@ -13,6 +13,7 @@ from engine import __version__
 
 if TYPE_CHECKING:
     from engine.check import Checked
+    from engine.plan import Query
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 
@@ -63,6 +64,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--master", metavar="URL", help="Spark's master; all local cores by default")
     run.add_argument("--report", metavar="FILE", help="write the balance as JSON")
     run.set_defaults(command=_run)
+
+    verify = commands.add_parser(
+        "verify", help="run as a stream and as a batch, and compare them window by window"
+    )
+    verify.add_argument("config", metavar="CONFIG")
+    verify.add_argument(
+        "--master", metavar="URL", help="Spark's master; all local cores by default"
+    )
+    verify.set_defaults(command=_verify)
 
     schema = commands.add_parser("schema", help="the JSON Schema of a config, or its reference")
     schema.add_argument("--format", choices=("json", "markdown"), default="json")
@@ -120,10 +130,7 @@ def _run(asked: argparse.Namespace) -> int:
     if found.query is None:
         return MISTAKE
     mode = "once" if asked.once else "batch" if asked.batch else "stream"
-    source = found.query.input.source
-    if mode != "stream" and not source.has_end:
-        what = f"the input '{found.query.input.method}' has no end"
-        print(f"{asked.config}: {what}, so --{mode} would never stop", file=sys.stderr)
+    if mode != "stream" and _is_endless(asked.config, found.query, f"--{mode}"):
         return MISTAKE
     from engine.runtime.run import Run, run
 
@@ -138,6 +145,27 @@ def _run(asked: argparse.Namespace) -> int:
             jars=found.jars,
         )
     )
+
+
+def _is_endless(config: str, query: Query, what: str) -> bool:
+    """Whether the input has no end, so that this would never stop; says so."""
+    if query.input.source.has_end:
+        return False
+    told = f"the input '{query.input.method}' has no end, so {what} would never stop"
+    print(f"{config}: {told}", file=sys.stderr)
+    return True
+
+
+def _verify(asked: argparse.Namespace) -> int:
+    found = _checked(asked.config)
+    if found.query is None or _is_endless(asked.config, found.query, "verify"):
+        return MISTAKE
+    from engine.runtime.verify import cannot_verify, verify
+
+    if (told := cannot_verify(found.query)) is not None:
+        print(f"{asked.config}: {told}", file=sys.stderr)
+        return MISTAKE
+    return verify(found.query, asked.master, found.jars)
 
 
 def _schema(asked: argparse.Namespace) -> int:

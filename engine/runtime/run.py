@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -54,10 +54,20 @@ class Run:
 
 def run(asked: Run) -> int:
     """Runs, prints the balance, writes the report; gives the exit status."""
+    return told(_Running(asked).run)
+
+
+def ledger(asked: Run) -> Ledger:
+    """Runs, and gives the balance; raises what ``told`` tells."""
+    return _Running(asked).ledger()
+
+
+def told(action: Callable[[], int]) -> int:
+    """The exit status of what runs; of what goes wrong, and a sentence on stderr."""
     from engine.spark.session import SparkUnavailable, log_file
 
     try:
-        return _Running(asked).run()
+        return action()
     except SparkUnavailable as error:
         _say(str(error))
     except KeyboardInterrupt:
@@ -93,6 +103,13 @@ class _Running:
         self.started = _now()
 
     def run(self) -> int:
+        ledger = self.ledger()
+        self._report(ledger)
+        _say(ledger.text(self.query.name))
+        self._say_where()
+        return DONE if ledger.is_balanced else FAILED
+
+    def ledger(self) -> Ledger:
         from engine.runtime.stopping import Stopping
 
         stopping = Stopping()
@@ -100,11 +117,7 @@ class _Running:
         # Behind the session: a context that starts takes Ctrl-C for itself.
         with stopping.on_signals():
             streams = self.asked.mode != BATCH
-            ledger = self._stream(spark, stopping) if streams else self._batch(spark)
-        self._report(ledger)
-        _say(ledger.text(self.query.name))
-        self._say_where()
-        return DONE if ledger.is_balanced else FAILED
+            return self._stream(spark, stopping) if streams else self._batch(spark)
 
     def _session(self) -> SparkSession:
         from engine.spark.session import session
