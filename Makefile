@@ -6,7 +6,7 @@ CHECKED := engine operations tests benchmarks generator.py setup.py
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench venv java clean
+.PHONY: help run test chaos lint format bench venv java clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,6 +17,9 @@ run: $(VENV)/.installed ## install, then run a config on the built-in simulator 
 
 test: lint ## lint, then every test, real servers included
 	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m pytest $(ARGS)
+
+chaos: venv ## a run killed a hundred times (ARGS=300: three hundred), beside one left alone
+	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m tests.kills $(ARGS)
 
 lint: venv ## ruff, mypy and the direction of the imports
 	$(BIN)/ruff check $(wildcard $(CHECKED))
