@@ -5,19 +5,18 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.jobs import Job, iso
+from tests.model import spans
 
 pytestmark = pytest.mark.usefixtures("spark")
 
 HOUR, DAY = 3_600, 86_400
 LATENESS = 6 * HOUR
-Span = tuple[int, int]
 Row = tuple[int, str, int]
 
 
@@ -56,38 +55,6 @@ WINDOWS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "month": ({"size": "1 month", "time_zone": "Europe/Athens"}, ("Europe/Athens", "month", 1)),
     "quarter": ("3 months", ("UTC", "month", 3)),
 }
-EPOCH = date(1970, 1, 1).toordinal()
-
-
-def midnight(ordinal: int, zone: ZoneInfo) -> int:
-    """When a day begins: at the first of two midnights, behind the gap that has it."""
-    return int(datetime.fromordinal(ordinal).replace(tzinfo=zone).timestamp())
-
-
-def spans(time: int, about: tuple[Any, ...]) -> list[Span]:
-    """The windows of a time: start and end."""
-    if isinstance(about[0], int):
-        size, slide = about
-        latest = time // slide * slide
-        starts = range(latest, time - size, -slide)
-        return [(start, start + size) for start in starts]
-    zone = ZoneInfo(about[0])
-    day = datetime.fromtimestamp(time, zone).toordinal()
-    day += time >= midnight(day + 1, zone)
-    match about[1:]:
-        case ("month", count):
-            here = date.fromordinal(day)
-            month = (here.year * 12 + here.month - 1) // count * count
-            months = (month, month + count)
-            first, last = (date(m // 12, m % 12 + 1, 1).toordinal() for m in months)
-        case ("week", count):
-            monday = date(1969, 12, 29).toordinal()
-            first = day - (day - monday) % (7 * count)
-            last = first + 7 * count
-        case (count,):
-            first = day - (day - EPOCH) % count
-            last = first + count
-    return [(midnight(first, zone), midnight(last, zone))]
 
 
 def batches() -> Iterator[list[Row]]:

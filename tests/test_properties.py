@@ -1,0 +1,131 @@
+"""Random rows, cut into random batches, through random configs: as the plain model says.
+
+A run has many aggregations at once, each of them a case; ``WORLDS`` in the environment says how
+many runs there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.jobs import Job
+from tests.model import CONDITIONS, DELTA, MEASURES, Aggregation, Model, Row
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+WORLDS = int(os.environ.get("WORLDS", "8"))
+CASES = 25
+SIZES = (1, 7, 60, 600, 86_400)
+ZONES = ("Europe/Athens", "America/St_Johns", "Asia/Kolkata")
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[Any, tuple[Any, ...]]:
+    match draw(st.sampled_from(["tumbling", "tumbling", "hopping", "calendar"])):
+        case "tumbling":
+            size = draw(st.sampled_from(SIZES))
+            return f"{size} seconds", (size, size)
+        case "hopping":
+            slide = draw(st.sampled_from(SIZES[1:]))
+            size = slide * draw(st.integers(1, 4))
+            return {"size": f"{size} seconds", "slide": f"{slide} seconds"}, (size, slide)
+        case _:
+            zone = draw(st.sampled_from(ZONES))
+            unit = draw(st.sampled_from(["day", "week", "month"]))
+            about = (zone, 1) if unit == "day" else (zone, unit, 1)
+            return {"size": f"1 {unit}", "time_zone": zone}, about
+
+
+@st.composite
+def aggregations(draw: st.DrawFn, name: str) -> Aggregation:
+    window, about = draw(windows())
+    return Aggregation(
+        name,
+        window,
+        about,
+        draw(st.sampled_from([(), ("key",), ("key",), ("band",), ("band", "key")])),
+        draw(st.sampled_from([None, None, *CONDITIONS])),
+        tuple(draw(st.permutations([*MEASURES, DELTA]))[: draw(st.integers(1, 4))]),
+    )
+
+
+@dataclass(frozen=True)
+class World:
+    """A config, and files of rows."""
+
+    aggregations: tuple[Aggregation, ...]
+    lateness: int
+    files: tuple[tuple[Row, ...], ...]
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Files whose rows are about a time that goes on from file to file, before and after 1970."""
+    start = draw(st.sampled_from([-86_400, 0, 1_698_500_000]))
+    step = draw(st.sampled_from([10, 600, 40_000]))
+    back = st.one_of(st.integers(-step, step), st.integers(-9 * step, 0))
+    keys, values = st.sampled_from(["a", "b", "c", None]), st.none() | st.integers(-5, 30)
+    files = []
+    for number in range(draw(st.integers(3, 6))):
+        found = draw(st.lists(st.tuples(back, keys, values), min_size=15, max_size=40))
+        places = range(1000 * number, 1000 * number + len(found))
+        middle = start + number * step * 2
+        files.append(
+            tuple(
+                Row(middle + off, place, key, value)
+                for place, (off, key, value) in zip(places, found, strict=True)
+            )
+        )
+    drawn = tuple(draw(aggregations(f"a{number}")) for number in range(CASES))
+    return World(drawn, draw(st.sampled_from([0, step, 5 * step])), tuple(files))
+
+
+@settings(
+    max_examples=WORLDS,
+    derandomize="WORLDS" not in os.environ,
+    deadline=None,
+    database=None,
+    # To shrink a case would take hours; it is told as it is.
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(world=worlds(), mode=st.sampled_from(["--once", "--once", "--batch"]))
+def test_what_a_run_gives_is_what_plain_python_says(
+    tmp_path_factory: pytest.TempPathFactory, world: World, mode: str
+) -> None:
+    job = Job(tmp_path_factory.mktemp("world"))
+    model = Model(world.aggregations, world.lateness if mode == "--once" else None)
+    for rows in world.files:
+        job.arrive(
+            f"{row.time},{row.key or ''},{'' if row.value is None else row.value}" for row in rows
+        )
+        model.batch(rows)
+    job.config(
+        [each.config() for each in world.aggregations],
+        structure={
+            "time": {"index": 0, "type": "long"},
+            "key": {"index": 1, "type": "string"},
+            "value": {"index": 2, "type": "long"},
+        },
+        # `key` and `value` are named, so that no random config leaves the field unused.
+        transformation=["band: value // 7"],
+        streams=["aggregated", "late", "raw"],
+        processing={"allowed_lateness": f"{world.lateness} seconds"},
+    )
+    report = job.run(mode)
+    assert report["aggregations"] == model.accounts
+    for each in world.aggregations:
+        names = [*each.keys, "window_start", "window_end"]
+        names += [f"m{place}" for place in range(len(each.measures))]
+        found = {tuple(row[name] for name in names) for row in job.rows(each.name)}
+        assert found == set(model.windows(each)), each
+    names = ["aggregation", "window_start", "window_end", "time", "key", "value"]
+    late = Counter(tuple(row[name] for name in names) for row in job.rows("late"))
+    assert late == model.late
