@@ -12,6 +12,7 @@ import pytest
 
 from engine.simulator import Building, building_truth
 from tests.jobs import Job
+from tests.servers.kafka import KafkaBroker
 
 pytestmark = pytest.mark.usefixtures("spark")
 
@@ -34,11 +35,11 @@ def arrive(job: Job) -> None:
         job.arrive(BUILDING.lines(first, min(first + ROWS_A_FILE, COUNT)))
 
 
-def configure(job: Job, files_a_batch: int) -> None:
-    """The config that ships, with other rows and fewer batches."""
+def configure(job: Job, input_type: str, **options: Any) -> None:
+    """The config that ships, with other rows."""
     config: dict[str, Any] = json.loads((CONFIGS / "building.json").read_text())
-    config["input"]["data_structure"] = str(CONFIGS / "building_data_structure.json")
-    config["input"]["options"] |= {"path": "data", "max_files_per_batch": files_a_batch}
+    structure = str(CONFIGS / "building_data_structure.json")
+    config["input"] = {"input_type": input_type, "data_structure": structure, "options": options}
     config["outputs"][0]["options"]["path"] = "out.sqlite"
     (job.folder / "config.json").write_text(json.dumps(config))
 
@@ -55,8 +56,26 @@ def in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_ninety_days_of_the_building_are_exact(job: Job) -> None:
     arrive(job)
-    configure(job, files_a_batch=1)
-    report = job.run("--once")
+    configure(job, "csv", path="data", max_files_per_batch=1)
+    assert_exact(job, job.run("--once"))
+
+
+def test_from_kafka_in_batches_of_any_size_they_are_exact_too(job: Job, kafka: KafkaBroker) -> None:
+    # One partition: the rows arrive as they were sent.
+    kafka.create_topic("building")
+    half = COUNT // 2
+    kafka.produce("building", BUILDING.lines(0, half))
+    for rows_a_batch in (1900, 1237):
+        options = {"topic": "building", "max_rows_per_batch": rows_a_batch}
+        configure(job, "kafka", bootstrap_servers=kafka.address, **options)
+        report = job.run("--once")
+        if rows_a_batch == 1900:
+            kafka.produce("building", BUILDING.lines(half, COUNT))
+    assert_exact(job, report)
+
+
+def assert_exact(job: Job, report: dict[str, Any]) -> None:
+    """Every value is the truth's, and every row that came ten days late is in ``late``."""
     for stream, order in STREAMS.items():
         assert job.rows(stream, order) == TRUTH[stream], stream
     assert len(TRUTH["late"]) > 60
@@ -76,7 +95,7 @@ def test_however_the_batches_are_cut_streaming_and_late_are_the_same_together(
     job: Job, files_a_batch: int
 ) -> None:
     arrive(job)
-    configure(job, files_a_batch)
+    configure(job, "csv", path="data", max_files_per_batch=files_a_batch)
     assert job.run("--once")["balanced"]
     whole: Counter[tuple[str, str]] = Counter()
     sums: Counter[tuple[str, str]] = Counter()

@@ -72,6 +72,40 @@ def test_without_an_event_time_the_records_own_time_counts(job: Job, kafka: Kafk
     ]
 
 
+def test_a_quiet_partition_holds_nobody_back_and_what_it_sends_too_late_is_late(
+    job: Job, kafka: KafkaBroker
+) -> None:
+    topic = "one-is-quiet"
+    kafka.create_topic(topic, partitions=2)
+    job.config(
+        {"name": "w", "rule": ["key: key", "n: count()"]},
+        input_type="kafka",
+        options={"bootstrap_servers": kafka.address, "topic": topic},
+        streams=["aggregated", "late"],
+    )
+    # Both send; then the second is silent, and at last sends what it has kept.
+    for busy, quiet in [([b"1,a,1"], [b"2,b,1"]), ([b"100,a,1"], []), ([b"200,a,1"], []),
+                        ([b"201,a,1"], [b"7,b,1", b"95,b,1", b"202,b,1"])]:  # fmt: skip
+        kafka.produce(topic, busy, partition=0)
+        if quiet:
+            kafka.produce(topic, quiet, partition=1)
+        report = job.run("--once")
+    # The watermark was 100 two batches before: the window that 95 is in had just ended.
+    assert [(row["_partition"], row["time"]) for row in job.rows("late", "time")] == [
+        (1, 7),
+        (1, 95),
+    ]
+    assert report["aggregations"]["w"]["aggregated"] == 6
+    found = {(row["window_start"][17:19], row["key"]): row["n"] for row in job.rows("w")}
+    assert found == {
+        ("00", "a"): 1,
+        ("00", "b"): 1,
+        ("40", "a"): 1,
+        ("20", "a"): 2,
+        ("20", "b"): 1,
+    }
+
+
 def test_a_topic_that_does_not_exist_is_told(
     job: Job, kafka: KafkaBroker, capsys: pytest.CaptureFixture[str]
 ) -> None:
