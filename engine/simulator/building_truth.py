@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.simulator.building import DAILY, DAY, LATE_SENSOR, Building, Measurement
-from engine.simulator.truth import CHUNK, iso
+from engine.simulator.truth import iso
 
 #: Which sensors stand behind a meter: what they do not explain of its growth is the remainder.
 LOADS = {"Etot": ("HVAC1", "HVAC2", "MiAC1", "MiAC2"), "Wtot": (LATE_SENSOR,)}
@@ -92,20 +92,15 @@ def truth(rows: Building, count: int) -> dict[str, Any]:
     days = _Days()
     corrections: list[Row] = []
     late: list[Row] = []
-    malformed = 0
-    for start in range(0, count, CHUNK):
-        stop = min(start + CHUNK, count)
-        broken = set(rows.malformed_rows(start, stop))
-        malformed += len(broken)
-        for i, row in enumerate(rows.records(start, stop), start):
-            if i in broken:
-                continue
-            if row.days_late > ACCEPTED_DAYS:
-                late.append(_late_row(row))
-                continue
-            days.add(row)
-            if row.days_late:
-                corrections.append(_late_row(row))
+    malformed = count
+    for row in rows.well_formed(count):
+        malformed -= 1
+        if row.days_late > ACCEPTED_DAYS:
+            late.append(_late_row(row))
+            continue
+        days.add(row)
+        if row.days_late:
+            corrections.append(_late_row(row))
     differences = [*days.differences()]
     return {
         "rows": count,

@@ -9,8 +9,6 @@ from engine.simulator.sensors import Sensors
 
 #: Bounds of the two conditional counts: rotation_speed below the first, above the second.
 SLOW, FAST = 1000, 4000
-#: Rows taken at a time.
-CHUNK = 1 << 16
 
 
 def truth(rows: Sensors, count: int, window_seconds: int = 10) -> dict[str, Any]:
@@ -28,16 +26,11 @@ def truth(rows: Sensors, count: int, window_seconds: int = 10) -> dict[str, Any]
         `rows`, `malformed`, `window_seconds`, and `windows`: a list by window, sensor and type.
     """
     windows: dict[tuple[int, int, str], list[Any]] = {}
-    malformed = 0
-    for start in range(0, count, CHUNK):
-        stop = min(start + CHUNK, count)
-        broken = set(rows.malformed_rows(start, stop))
-        malformed += len(broken)
-        for i, row in enumerate(rows.records(start, stop), start):
-            if i not in broken:
-                second, sensor, type, _, _, speed, _ = row
-                key = (second - second % window_seconds, sensor, type)
-                _add(windows.setdefault(key, [0, speed, speed, 0.0, 0, 0]), speed)
+    malformed = count
+    for second, sensor, type, _, _, speed, _ in rows.well_formed(count):
+        malformed -= 1
+        key = (second - second % window_seconds, sensor, type)
+        _add(windows.setdefault(key, [0, speed, speed, 0.0, 0, 0]), speed)
     return {
         "rows": count,
         "malformed": malformed,
