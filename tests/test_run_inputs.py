@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs import Job
+from engine.cli import main
+from tests.jobs import Job, rows
 
 pytestmark = pytest.mark.usefixtures("spark")
 
@@ -171,3 +172,20 @@ def test_files_of_one_time_are_read_in_the_order_of_their_names(tmp_path: Path) 
     assert job.run("--once")["batches"] == 8
     taken = [(row["_batch"], row["time"]) for row in job.rows("raw", "time")]
     assert taken == [(number // 5, number) for number in range(40)]
+
+
+@pytest.mark.parametrize("mode", ["--once", "--batch"])
+@pytest.mark.parametrize("path", ["data", "data/0000.csv"])
+def test_a_working_folder_whose_name_looks_like_a_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, path: str
+) -> None:
+    for name in ("a [1] folder", "a 1 folder"):  # the first, as a pattern, finds the second
+        folder = tmp_path / name
+        folder.mkdir()
+        job = Job(folder)
+        job.arrive([f"1,{name},1"])
+        job.config({"rule": ["key: key", "n: count()"]}, options={"path": path})
+    monkeypatch.chdir(tmp_path / "a [1] folder")
+    assert main(["run", "config.json", mode]) == 0
+    found = rows(Path("out.sqlite"), "aggregated")
+    assert [(row["key"], row["n"]) for row in found] == [("a [1] folder", 1)]

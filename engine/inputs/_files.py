@@ -51,7 +51,7 @@ class Files(Records):
             reader = reader.option("maxFilesPerTrigger", self.max_files_per_batch)
         # With the separator named, a lone carriage return is data, and stays in its line.
         lines = reader.format("text").option("lineSep", "\n").option("recursiveFileLookup", True)
-        frame = lines.load(self._in_order(spark) if streaming else self.path)
+        frame = lines.load(self._pattern(spark, streaming))
         if self.has_header:
             frame = frame.filter(~self._is_header())
         # Not the metadata column: named once, all of it is added to every row, 0.9 CPU seconds for
@@ -61,17 +61,24 @@ class Files(Records):
         plain = F.try_url_decode(F.replace(path, F.lit("+"), F.lit("%2B")))
         return frame.select("value", F.coalesce(plain, path).alias("_file"))
 
-    def _in_order(self, spark: SparkSession) -> str:
-        """The path such that files of one time come in the order of their names.
+    def _pattern(self, spark: SparkSession, streaming: bool) -> str:
+        """What Spark is to read: in a stream, such that files of one time come in the order of
+        their names.
 
         Spark sorts by time alone, and a folder of this machine lists its files in any order; what a
         pattern finds is sorted. Elsewhere each name would be another question to a server.
         """
-        if "://" in self.path or not os.path.isdir(self.path):
+        from engine.spark.paths import literal
+
+        if "://" in self.path:
             return self.path
+        # The working directory too may have a name that Spark would take for a pattern.
+        path = os.path.abspath(self.path)
+        if not streaming or not os.path.isdir(path):
+            return literal(path)
         # Spark asks for each of the names; for more than 32 by a job, which takes longer.
         spark.conf.set("spark.sql.sources.parallelPartitionDiscovery.threshold", _NO_JOB)
-        return "".join(f"\\{c}" if c in "\\*?[]{}" else c for c in self.path) + "/*"
+        return f"{literal(path)}/*"
 
     def _is_header(self) -> Column:
         """The first row of a file: the first row of the task that has the file's beginning."""

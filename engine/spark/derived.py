@@ -4,7 +4,6 @@ window before: ``delta``, ``increase``, ``rate``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from functools import reduce
 from operator import or_
@@ -18,6 +17,7 @@ from engine.declare import Context, Derived
 from engine.fusion import Unit, derived, parts
 from engine.spark.aggregate import END, UNIT, Grouping, derived_column
 from engine.spark.expression import applied, finite
+from engine.spark.paths import literal
 from engine.spark.windows import bounds, is_refused
 from engine.types import Type
 
@@ -174,12 +174,10 @@ def keep(joined: DataFrame, folder: str, schema: StructType) -> None:
 
 def kept(spark: SparkSession, folder: str, schema: StructType) -> DataFrame:
     """The windows of this schema that ``keep`` wrote."""
-    # A path is read as a pattern.
-    path = re.sub(r"([\[\]{}*?\\])", r"\\\1", folder)
     held = _held(schema)
     types = [LongType() if _is_time(field) else field.dataType for field in held]
     stored = [StructField(field.name, of) for field, of in zip(held, types, strict=True)]
-    frame = spark.read.schema(StructType(stored)).parquet(path)
+    frame = spark.read.schema(StructType(stored)).parquet(literal(folder))
     return frame.select(*map(_restored, schema))
 
 
