@@ -5,7 +5,9 @@ Most records have no quotes: they are split and cast. One that has goes the cost
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from operator import and_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -16,9 +18,8 @@ from engine.spark.parse.names import RECORD, TEXT, value
 from engine.spark.parse.text import Read, without_marks
 from engine.types import Type
 
-_QUOTED, _SPLIT = "_quoted", "_split"
-#: The columns of a record: as they stand, and without the quotes around them.
-_RAW, _CELLS = "_raw", "_cells"
+#: The columns of a record, as ``_Record.cells`` gives them; whether it is well-formed.
+_CELLS, _WELL = "_cells", "_well"
 # Possessive throughout: Java's regular expressions recurse otherwise, once for every doubled quote.
 _INSIDE = r'[^"]*+(?:""[^"]*+)*+'
 
@@ -28,22 +29,24 @@ def read(frame: DataFrame, fields: Sequence[plan.InputField], sep: str, time_zon
     record = _Record(fields, sep)
     text = F.col(RECORD).cast("string")
     frame = frame.withColumn(TEXT, F.when(F.is_valid_utf8(text), without_marks(text)))
-    frame = frame.withColumn(_QUOTED, record.is_well_quoted())
-    frame = frame.withColumn(_SPLIT, record.split_cells())
-    cells = {_RAW: record.quoted_cells(), _CELLS: record.unquoted_cells()}
-    frame = frame.withColumns({name: F.coalesce(_SPLIT, each) for name, each in cells.items()})
-    typed = {
-        value(index): values.typed(_cell(field), field, time_zone)
-        for index, field in enumerate(fields)
+    frame = frame.withColumn(_CELLS, record.cells())
+    typed = [_value(field, time_zone) for field in fields]
+    fits = {
+        field: _fits(field, found)
+        for field, found in zip(fields, typed, strict=True)
+        if field.type is not Type.STRING
     }
-    return Read(frame.withColumns(typed), record.ok(), record.reason())
+    # Values and what is said of them in one select: Spark computes once what is named in both, and
+    # each further select would copy the columns of every record.
+    columns = {value(index): found for index, found in enumerate(typed)}
+    frame = frame.withColumns({**columns, _WELL: record.is_well_formed(fits.values())})
+    return Read(frame, F.col(_WELL), record.reason(fits))
 
 
 class _Record:
     """What a record of these fields looks like."""
 
     def __init__(self, fields: Sequence[plan.InputField], sep: str) -> None:
-        self.fields = fields
         self.columns = 1 + max(field.index or 0 for field in fields)
         self.sep = sep
         self.pattern = _literal(sep)
@@ -52,38 +55,32 @@ class _Record:
         self.bare = bare
         self.cell = f'(?:"{_INSIDE}"|{bare})'
 
-    def is_well_quoted(self) -> Column:
-        """Whether a record has quotes, all where they belong, and the right number of columns; null
-        where it has quotes and is not so."""
+    def cells(self) -> Column:
+        """The columns, one too many at most; null where the quotes are not where they belong.
+
+        Without the quotes around them, those within still doubled. A quoted column of nothing but
+        blanks keeps its closing quote, for it is not an empty one: see ``_is_marked``.
+        """
+        text = F.col(TEXT)
         others = f"(?:{self.pattern}{self.cell}){{{self.columns - 1}}}+"
         whole = rf"\A{self.cell}{others if self.columns > 1 else ''}\z"
-        has_quotes = F.col(TEXT).contains('"')
-        return F.when(has_quotes, F.nullif(F.col(TEXT).rlike(whole), F.lit(False))).otherwise(False)
+        inside = f'(?<=")(?: *+"(?!")|{_INSIDE})'
+        column = f'{self.pattern}"?+({inside}|(?<!"){self.bare})"?+'
+        found = F.regexp_extract_all(F.concat(F.lit(self.sep), text), F.lit(column), F.lit(1))
+        quoted = F.when(text.rlike(whole), found)
+        split = F.split(text, self.pattern, self.columns + 1)
+        return F.when(text.contains('"'), quoted).otherwise(split)
 
-    def split_cells(self) -> Column:
-        """The columns of a record without quotes, one too many at most, however many there are."""
-        return F.when(~F.col(_QUOTED), F.split(TEXT, self.pattern, self.columns + 1))
+    def is_well_formed(self, fits: Iterable[Column]) -> Column:
+        """Whether there are as many columns as there should be, and all fit; null counts as not."""
+        return reduce(and_, fits, (F.size(_CELLS) == self.columns) & (F.col(TEXT) != ""))
 
-    def quoted_cells(self) -> Column:
-        return self._found(f"{self.pattern}({self.cell})")
+    def reason(self, fits: Mapping[plan.InputField, Column]) -> Column:
+        """The first that is wrong.
 
-    def unquoted_cells(self) -> Column:
-        """The columns without the quotes around them; those within are still doubled."""
-        return self._found(f'{self.pattern}"?+((?<="){_INSIDE}|(?<!"){self.bare})"?+')
-
-    def _found(self, pattern: str) -> Column:
-        text = F.concat(F.lit(self.sep), F.col(TEXT))
-        return F.when(F.col(_QUOTED), F.regexp_extract_all(text, F.lit(pattern), F.lit(1)))
-
-    def ok(self) -> Column:
-        ok = (F.size(_CELLS) == self.columns) & (F.col(TEXT) != "")
-        for index, field in enumerate(self.fields):
-            if field.type is not Type.STRING:
-                ok = ok & _fits(index, field)
-        return ok
-
-    def reason(self) -> Column:
-        """The first that is wrong."""
+        Args:
+            fits: whether the column of a field fits.
+        """
         text = F.col(TEXT)
         well_quoted = rf"\A{self.cell}(?:{self.pattern}{self.cell})*+\z"
         not_closed = rf'\A(?:{self.cell}{self.pattern})*+"{_INSIDE}\z'
@@ -96,11 +93,11 @@ class _Record:
             F.when(badly_quoted, F.lit("a quote within a column that is not quoted as a whole")),
             F.when(self._count() != self.columns, F.concat(expected, self._count().cast("string"))),
         ]
-        for index, field in enumerate(self.fields):
-            if field.type is not Type.STRING:
-                cell = F.get(_CELLS, F.lit(field.index))
-                wrong = ~F.coalesce(_fits(index, field), F.lit(False))
-                told.append(F.when(wrong, values.no_value(field, cell)))
+        for field, well in fits.items():
+            cell = _cell(field)
+            shown = F.when(_is_marked(cell), _unmarked(cell)).otherwise(cell)
+            wrong = ~F.coalesce(well, F.lit(False))
+            told.append(F.when(wrong, values.no_value(field, shown)))
         return F.coalesce(*told)
 
     def _count(self) -> Column:
@@ -113,23 +110,37 @@ class _Record:
 
 
 def _cell(field: plan.InputField) -> Column:
-    """A column's text; null where it is empty and was not quoted."""
-    cell = F.get(_CELLS, F.lit(field.index))
-    if field.type is not Type.STRING:
-        return F.when(cell != "", cell)
-    quoted = F.replace(cell, F.lit('""'), F.lit('"'))
-    return F.when(_raw(field).startswith('"'), quoted).when(cell != "", cell)
+    return F.get(_CELLS, F.lit(field.index))
 
 
-def _raw(field: plan.InputField) -> Column:
-    return F.get(_RAW, F.lit(field.index))
+def _value(field: plan.InputField, time_zone: str) -> Column:
+    """The value of a column; null where it is empty, or not of its field's type."""
+    cell = _cell(field)
+    if field.type is Type.STRING:
+        marked = F.when(_is_marked(cell), _unmarked(cell))
+        return marked.when(cell != "", F.replace(cell, F.lit('""'), F.lit('"')))
+    # An empty text is no number, and Java says so by an exception: slowly. As a place that is not
+    # there, for Spark would move the cast into a condition, away from its other uses.
+    place = F.when(cell != "", F.lit(field.index)).otherwise(-1)
+    return values.typed(F.get(_CELLS, place), field, time_zone)
 
 
-def _fits(index: int, field: plan.InputField) -> Column:
+def _fits(field: plan.InputField, found: Column) -> Column:
     """Whether a column has a value of its field's type, or is empty; null counts as not."""
-    found = F.col(value(index))
-    has_value = values.is_finite(found) if field.type.is_fractional else found.isNotNull()
-    return has_value | values.is_blank(_raw(field))
+    cell = _cell(field)
+    has_value = found.isNotNull()
+    if field.type.is_fractional:
+        has_value = values.is_finite(found) & ~values.is_lax(cell)
+    return has_value | values.is_blank(cell)
+
+
+def _is_marked(cell: Column) -> Column:
+    """Whether a column is a quoted one of nothing but blanks: no other ends with a single quote."""
+    return cell.endswith('"') & ~cell.endswith('""')
+
+
+def _unmarked(cell: Column) -> Column:
+    return F.rtrim(cell, F.lit('"'))
 
 
 def _literal(sep: str) -> str:

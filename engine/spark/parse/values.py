@@ -38,8 +38,6 @@ def typed(text: Column, field: plan.InputField, time_zone: str) -> Column:
             return _timestamp_by(field.format, text, time_zone)
         case Type.TIMESTAMP:
             return _iso_timestamp(text, time_zone)
-        case Type.FLOAT | Type.DOUBLE:
-            return _fraction(text, str(field.type))
         case _:
             return text.try_cast(str(field.type))
 
@@ -47,6 +45,12 @@ def typed(text: Column, field: plan.InputField, time_zone: str) -> Column:
 def is_finite(number: Column) -> Column:
     """Whether a float or double is no infinity; NaN counts as finite, for it stands for a null."""
     return F.abs(number) != F.lit(float("inf"))
+
+
+def is_lax(text: Column) -> Column:
+    """Whether a number is written as only Java writes it: ``1d``, ``1f``, ``0x1p3``."""
+    # Not a pattern: that takes longer than to read the number.
+    return reduce(or_, [text.contains(letter) for letter in "dDfFxX"])
 
 
 def without_nan(value: Column, of: Type) -> Column:
@@ -75,13 +79,6 @@ def shown(text: Column) -> Column:
     """The text, clipped to what a message can hold."""
     clipped = F.concat(F.substring(text, 1, _SHOWN), F.lit("…"))
     return F.when(F.length(text) > _SHOWN, clipped).otherwise(text)
-
-
-def _fraction(text: Column, of: str) -> Column:
-    """The number, null also for what only Java takes for one: ``1d``, ``1f``, ``0x1p3``."""
-    # Not a pattern: that takes longer than to read the number.
-    letters = [text.contains(letter) for letter in "dDfFxX"]
-    return F.when(~reduce(or_, letters), text).try_cast(of)
 
 
 def _iso_timestamp(text: Column, time_zone: str) -> Column:
