@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -42,12 +43,12 @@ class MicroBatch:
     def has_refused(self) -> bool:
         """Whether the stateful operator refused rows as late (their number it does not know)."""
         return any(
-            node.metrics().apply("numRowsDroppedByWatermark").value() > 0 for node in self._saves()
+            node.metrics().apply("numRowsDroppedByWatermark").value() > 0 for node in self._saves
         )
 
     def late_watermark_ms(self) -> int | None:
         """The watermark by which rows of this batch were refused."""
-        for node in self._saves():
+        for node in self._saves:
             watermark = node.eventTimeWatermarkForLateEvents()
             if watermark.isDefined():
                 return int(watermark.get())
@@ -64,10 +65,11 @@ class MicroBatch:
         of_rows = getattr(datasets, "Dataset$").__getattr__("MODULE$").ofRows
         return DataFrame(of_rows(session._jsparkSession, marked.child()), session)
 
-    def _saves(self) -> Iterator[Any]:
-        for node in _walk(self.execution.executedPlan()):
-            if node.nodeName().startswith("StateStoreSave"):
-                yield node
+    @cached_property
+    def _saves(self) -> list[Any]:
+        # Found once: each step down the plan is a question to the JVM.
+        plan = self.execution.executedPlan()
+        return [node for node in _walk(plan) if node.nodeName().startswith("StateStoreSave")]
 
 
 def _walk(node: Any) -> Iterator[Any]:
