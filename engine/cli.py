@@ -61,8 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--once", action="store_true", help="take what is there, then stop")
     how.add_argument("--batch", action="store_true", help="the same plan over a static input")
     run.add_argument("--checkpoint", metavar="DIR", help="where the run's state is kept")
+    run.add_argument(
+        "--reset",
+        action="store_true",
+        help="begin anew: delete what the checkpoint holds; outputs keep their rows",
+    )
     run.add_argument("--master", metavar="URL", help="Spark's master; all local cores by default")
-    run.add_argument("--report", metavar="FILE", help="write the balance as JSON")
+    run.add_argument(
+        "--report", metavar="FILE", help="write the balance as JSON, also while running"
+    )
     run.set_defaults(command=_run)
 
     verify = commands.add_parser(
@@ -130,6 +137,9 @@ def _run(asked: argparse.Namespace) -> int:
     if found.query is None:
         return MISTAKE
     mode = "once" if asked.once else "batch" if asked.batch else "stream"
+    if asked.reset and asked.batch:
+        print("--batch keeps no checkpoint that --reset could delete", file=sys.stderr)
+        return MISTAKE
     if mode != "stream" and _is_endless(asked.config, found.query, f"--{mode}"):
         return MISTAKE
     from engine.runtime.run import Run, run
@@ -143,6 +153,8 @@ def _run(asked: argparse.Namespace) -> int:
             master=asked.master,
             report=asked.report,
             jars=found.jars,
+            reset=asked.reset,
+            places=found.places,
         )
     )
 

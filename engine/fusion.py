@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from engine import plan
 from engine.declare import Derived
@@ -137,22 +138,23 @@ def key_types(fused: Sequence[Unit]) -> list[Type]:
     return found
 
 
-def state(aggregations: Iterable[plan.Aggregation]) -> dict[str, list[str]]:
-    """What the state holds: the aggregates of each grouping, and those that its windows hand on,
-    all as texts. Equal for two configs exactly when one can go on with the state of the other."""
+def state(aggregations: Iterable[plan.Aggregation]) -> dict[str, Any]:
+    """What the state holds, and where: the columns of its key and its slots, which Spark knows by
+    their places alone, and the slot of each unit's aggregates. Plain values, to be kept as JSON."""
+    fused = units(aggregations)
+    places = shared_slots(fused)
+    types = key_types(fused) if fused else []
     return {
-        _described(unit): [
-            *(text(each) for each in unit.aggregates),
-            *(f"{text(each)} of the window before" for each in unit.carried),
-        ]
-        for unit in units(aggregations)
+        "key": [*(["unit"] if len(fused) > 1 else []), *map(str, types)],
+        "slots": [f"{each.aggregate}({', '.join(map(str, each.types))})" for each in places],
+        "units": {
+            str(unit.id): {
+                "slots": {each: places.index(slot) for each, (_, slot) in slots(unit).items()},
+                "carried": [text(each) for each in unit.carried],
+            }
+            for unit in fused
+        },
     }
-
-
-def _described(unit: Unit) -> str:
-    keys = ", ".join(f"{key.name} {key.type}" for key in unit.keys)
-    where = f" where {text(unit.where)}" if unit.where is not None else ""
-    return f"{unit.window} by ({keys}){where}"
 
 
 def text(expression: plan.Expression) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,3 +116,27 @@ def test_a_topic_that_does_not_exist_is_told(
     assert "the topic does not exist on the broker" in told
     assert "Traceback" not in told
     assert "\tat " not in told
+
+
+def test_a_topic_may_come_and_not_go(
+    job: Job, kafka: KafkaBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for topic in ("came-first", "came-later"):
+        kafka.produce(topic, [b"1,a,1", b"2,a,1"])
+
+    def run(*topics: str, status: int = 0) -> dict[str, Any]:
+        job.config(
+            {"name": "w", "window": "10 seconds", "rule": ["n: count()"]},
+            input_type="kafka",
+            options={"server": "127.0.0.1", "port": kafka.port, "topic": [*topics]},
+        )
+        return job.run("--once", status=status)
+
+    assert run("came-first")["rows_read"] == 2
+    assert run("came-first", "came-later")["rows_read"] == 4
+    told = "from here on: the input's topic is came-first, came-later (was came-first)"
+    assert told in capsys.readouterr().err
+    # Spark takes a topic that it does not read any more for lost data.
+    run("came-later", status=2)
+    told = "'topic' is came-later, in the checkpoint came-first, came-later"
+    assert told in capsys.readouterr().err

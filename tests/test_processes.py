@@ -9,8 +9,9 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -117,6 +118,42 @@ def test_ctrl_c_and_sigterm_end_a_run_between_batches_with_its_balance(job: Job)
         assert "Exception" not in told
     found = {row["key"]: row["n"] for row in rows(job.database, "w", "key")}
     assert found == {"a": 2, "b": 1}
+
+
+def test_the_report_closes_while_the_run_lasts_and_at_its_end(job: Job) -> None:
+    job.config(
+        {"name": "w", "window": "10 seconds", "where": "pressure > 0", "rule": ["n: count()"]},
+        input_type="generator",
+        structure=json.loads((CONFIGS / "config_data_structure.json").read_text()),
+        options={"count": 50_000, "rate": 500, "batchDuration": 1, "malformed": 0.1},
+        processing={"event_time": "timestamp"},
+    )
+    path = job.folder / "report.json"
+    process = started(job, "--report", str(path))
+    report: dict[str, Any] = {"malformed": 0}
+    while not report["malformed"]:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+            pytest.fail(f"it has ended: {process.communicate()[1]}")
+        # It is replaced whole: whenever it is read, it is one.
+        if path.exists():
+            report = json.loads(path.read_text())
+            assert report["ended"] is None
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, told
+    ended = json.loads(path.read_text())
+    assert ended["ended"] > ended["started"] == report["started"]
+    assert ended["rows_read"] >= report["rows_read"] > 0
+    for each in (report, ended):
+        assert each["balanced"]
+        account = each["aggregations"]["w"]
+        assert sum(account.values()) == each["rows_read"]
+    # Nothing is left of what was written beside it.
+    assert [each.name for each in job.folder.glob("*report*")] == ["report.json"]
+    totals = f"{ended['rows_read']:,} rows read, {ended['malformed']:,} malformed, "
+    line = next(each for each in told.splitlines() if "rows/s" in each and totals in each)
+    assert f"; w: {account['malformed']:,} malformed" in line
 
 
 def test_spark_submit_runs_a_config_from_any_folder(job: Job, tmp_path: Path) -> None:

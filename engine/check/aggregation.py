@@ -22,12 +22,16 @@ Path = tuple[str | int, ...]
 
 @dataclass
 class Aggregations:
-    """The checked aggregations; ``names`` also has those with problems, for the outputs' check."""
+    """The checked aggregations; ``names`` also has those with problems, for the outputs' check.
+
+    ``places`` tells where aggregations, their keys and rules stand, as ``check.places`` wants it.
+    """
 
     found: list[plan.Aggregation] = field(default_factory=list)
     names: list[str | None] = field(default_factory=list)
     measures: dict[str, set[str]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    places: dict[tuple[str, ...], Path] = field(default_factory=dict)
     not_yet: list[Problem] = field(default_factory=list)
 
 
@@ -98,6 +102,8 @@ class _Check:
         self.problems = problems
         self.keys: list[plan.Reference] | None = None
         self.measures: dict[str, plan.Rule | None] = {}
+        #: ``key``, or ``rule`` and a measure's name -> which of the rules.
+        self.indexes: dict[tuple[str, ...], int] = {}
         self.failed = False
         self.fill = self.filling()
 
@@ -121,6 +127,10 @@ class _Check:
         keys = tuple(self.keys or ())
         found = plan.Aggregation(name, window, keys, measures, where, self.fill)
         self.result.found.append(found)
+        self.result.places[("aggregation", name)] = self.path
+        for part, index in self.indexes.items():
+            about = ("aggregation", name, *part)
+            self.result.places[about] = (*self.path, "rule", index)
 
     def where(self) -> plan.Expression | None:
         path = (*self.path, "where")
@@ -184,6 +194,7 @@ class _Check:
         parsed = [self.parsed(index) for index in range(count)]
         for index, rule in enumerate(parsed):
             if isinstance(rule, KeyRule):
+                self.indexes[("key",)] = index
                 self.key(rule, self.teller(index))
         for index, rule in enumerate(parsed):
             if isinstance(rule, NamedRule):
@@ -249,6 +260,7 @@ class _Check:
         self.failed |= typed is None or name is None
         if name is not None:
             self.measures[name] = plan.Rule(name, typed) if typed is not None else None
+            self.indexes[("rule", name)] = index
 
     def measure_name(self, rule: NamedRule) -> tuple[str | None, Span]:
         """The measure's own name, or the field's of an aggregate such as ``max(field)``."""

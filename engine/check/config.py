@@ -17,6 +17,7 @@ from engine.check.aggregation import Aggregations, check_aggregations
 from engine.check.analysis import check_analysis, check_databases
 from engine.check.expression import Scope
 from engine.check.outputs import check_outputs, instance, takes_raw
+from engine.check.places import Places
 from engine.check.structure import input_fields
 from engine.check.transformation import Transformation, check_rules, tell_unused
 from engine.check.windows import check_time_zone
@@ -43,6 +44,7 @@ class Checked:
     query: plan.Query | None = None
     jars: str | None = None
     folder: str = "."
+    places: Places | None = None
 
 
 def check(path: str, environment: Mapping[str, str] | None = None) -> Checked:
@@ -96,6 +98,7 @@ class _Check:
         if not found.problems and not self.not_yet:
             found.query = self.query(source, fields, rules, aggregations, outputs)
             found.jars = self.jars()
+            found.places = Places(self.document, aggregations.places)
         return found
 
     def modules(self) -> None:

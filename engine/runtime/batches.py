@@ -15,6 +15,7 @@ from engine.plan import LATE, MALFORMED, RAW, stream_columns
 from engine.runtime.checkpoint import Checkpoint
 from engine.runtime.ledger import Ledger
 from engine.runtime.progress import Progress
+from engine.runtime.report import Report
 from engine.runtime.stopping import Stopping
 from engine.runtime.windows import KeptWindows
 from engine.spark.microbatch import MicroBatch
@@ -76,6 +77,7 @@ class Batches:
     outputs: OpenOutputs
     ledger: Ledger
     progress: Progress
+    report: Report
     stopping: Stopping
     checkpoint: Checkpoint | None = None
     is_first: bool = True
@@ -100,7 +102,7 @@ class Batches:
         self._entered(values, late)
         self.outputs.finish(batch)
         self.checkpoint.keep(number, self.ledger)
-        self.progress.batch(number, values.get("rows", 0), time.monotonic() - began)
+        self._tell(values, began)
 
     def static(self) -> None:
         """The whole input at once."""
@@ -117,7 +119,11 @@ class Batches:
             self._write_side(every, None, wanted, factories, 0)
         self._entered(values, {})
         self.outputs.finish(batch)
-        self.progress.batch(0, values.get("rows", 0), time.monotonic() - began)
+        self._tell(values, began)
+
+    def _tell(self, values: Any, began: float) -> None:
+        self.progress.batch(values.get("rows", 0), time.monotonic() - began, self.ledger)
+        self.report.batch(self.ledger)
 
     def _entered(self, values: Any, late: dict[str, int]) -> None:
         found = counts({"rows": 0, "malformed": 0, **values}, self.compiled.units)

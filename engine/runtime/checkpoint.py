@@ -6,14 +6,21 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from engine.runtime.changes import verdict
+from engine.runtime.fingerprint import Fingerprint, going_on
 from engine.runtime.ledger import Ledger
+from engine.runtime.misfit import Reason
 
+#: The engine's folder in a checkpoint, and the file in it that makes the whole one of the engine.
+_OURS, _RUN = "ts-engine", "run.json"
+#: What Spark keeps beside it.
+_SPARKS = ("commits", "offsets", "sources", "state", "metadata", ".metadata.crc")
 #: Of how many batches things are kept: one is replayed once at most, and needs the one before.
 KEPT = 3
 
@@ -62,7 +69,7 @@ class Files:
         """Removes the file, or the folder with all that is in it, where there is one."""
         if self.local is not None:
             path = self.local / name
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -70,8 +77,17 @@ class Files:
         files, place = self._remote(name)
         files.delete(place, True)
 
+    def names(self) -> list[str]:
+        """What is in the folder; nothing where there is none."""
+        if self.local is not None:
+            return sorted(os.listdir(self.local)) if self.local.exists() else []
+        files, folder = self._remote("")
+        if not files.exists(folder):
+            return []
+        return sorted(each.getPath().getName() for each in files.listStatus(folder))
+
     def _remote(self, name: str) -> tuple[Any, Any]:
-        path = self.spark._jvm.org.apache.hadoop.fs.Path(f"{self.folder}/{name}")
+        path = self.spark._jvm.org.apache.hadoop.fs.Path(f"{self.folder}/{name}".rstrip("/"))
         return path.getFileSystem(self.spark._jsc.hadoopConfiguration()), path
 
 
@@ -84,51 +100,71 @@ def local_path(folder: str) -> Path | None:
 
 
 class MisfitError(Exception):
-    """A checkpoint of another config: a sentence for the user."""
+    """A checkpoint that a config cannot go on with: a sentence for the user.
 
+    Args:
+        reasons: what of the config does not fit.
+    """
 
-def _misfit(folder: str, held: Mapping[str, list[str]], wanted: Mapping[str, list[str]]) -> str:
-    told = [f"the checkpoint {folder} holds the state of other aggregations:"]
-    for grouping in dict.fromkeys([*held, *wanted]):
-        old, new = held.get(grouping, []), wanted.get(grouping, [])
-        gone = [each for each in old if each not in new]
-        come = [each for each in new if each not in old]
-        if gone or come:
-            lost = f" has {', '.join(gone)}" if gone else ""
-            found = f" lacks {', '.join(come)}" if come else ""
-            told.append(f"  {grouping}:{' and'.join(filter(None, [lost, found]))}")
-    told.append("name another folder by --checkpoint, or remove this one to begin anew")
-    return "\n".join(told)
+    def __init__(self, message: str, reasons: Sequence[Reason] = ()) -> None:
+        super().__init__(message)
+        self.reasons = reasons
 
 
 @dataclass
 class Checkpoint:
-    """The engine's part of a checkpoint."""
+    """The engine's part of a checkpoint.
+
+    ``changes`` says what the config has otherwise than the one that kept it, for people.
+    """
 
     folder: str
     files: Files
     id: str
+    changes: str = ""
 
     @classmethod
-    def open(cls, folder: str, spark: Any, state: Mapping[str, list[str]]) -> Checkpoint:
+    def open(cls, folder: str, spark: Any, config: Fingerprint) -> Checkpoint:
         """The checkpoint in a folder; a new one gets an id, by which outputs know its rows.
-
-        Args:
-            state: what the run's state will hold, as ``engine.fusion.state`` tells it.
 
         Raises:
             OSError: the folder cannot be written to.
-            MisfitError: it holds another state. Spark would take it, and go on with wrong numbers.
+            MisfitError: the config cannot go on with its state. Spark would, with wrong numbers.
         """
-        files = Files(f"{folder}/ts-engine", spark)
-        known = files.read("run.json")
+        files = Files(f"{folder}/{_OURS}", spark)
+        known = files.read(_RUN)
         if known is None:
-            known = json.dumps({"id": str(uuid.uuid4()), "state": state}, indent=2)
-            files.write("run.json", known)
+            found = cls(folder, files, str(uuid.uuid4()))
+            found._describe(config)
+            return found
         values = json.loads(known)
-        if values["state"] != state:
-            raise MisfitError(_misfit(folder, values["state"], state))
-        return cls(folder, files, values["id"])
+        held = values.get("config")
+        if held is None:
+            told = "was kept by another version of the engine, or its reset did not end"
+            raise MisfitError(f"the checkpoint {folder} {told}; begin anew with --reset")
+        judged = verdict(held, config)
+        if judged.reasons:
+            told = f"the checkpoint {folder} holds the state of another config"
+            hint = "begin anew with --reset, or name another folder by --checkpoint"
+            raise MisfitError(f"{told}; {hint}", judged.reasons)
+        found = cls(folder, files, values["id"])
+        if judged.changes:
+            last = files.read("ledger/last")
+            batch = 0 if last is None else int(last) + 1
+            found.changes = f"checkpoint: goes on from batch {batch}; {judged.changes}"
+            found._continue(batch, config["aggregations"], judged.renamed)
+            found._describe(going_on(held, config))
+        return found
+
+    def _describe(self, config: Fingerprint) -> None:
+        self.files.write(_RUN, json.dumps({"id": self.id, "config": config}, indent=2))
+
+    def _continue(self, batch: int, names: Iterable[str], renamed: Mapping[str, str]) -> None:
+        """Rewrites the ledgers before a batch. The description comes after it: what is cut off
+        between is done again."""
+        for each in range(max(0, batch - KEPT), batch):
+            if (ledger := self.ledger(each)) is not None:
+                self.files.write(f"ledger/{each}.json", ledger.continued(names, renamed).dumped())
 
     def ledger(self, batch: int) -> Ledger | None:
         """The ledger after a batch, or None where none was kept."""
@@ -146,3 +182,26 @@ class Checkpoint:
         """The ledger after the last batch that was kept."""
         text = self.files.read("ledger/last")
         return None if text is None else self.ledger(int(text))
+
+
+def reset(folder: str, spark: Any) -> str:
+    """Deletes what the engine and Spark keep in a checkpoint, and nothing else; says what.
+
+    Raises:
+        OSError: something cannot be deleted.
+        MisfitError: the folder holds something, and is no checkpoint of the engine.
+    """
+    files = Files(folder, spark)
+    names = files.names()
+    if not names:
+        return f"reset: there is nothing in {folder}"
+    if files.read(f"{_OURS}/{_RUN}") is None:
+        told = f"'{folder}' is not a checkpoint of the engine, and not empty"
+        raise MisfitError(f"{told}: --reset deletes nothing there")
+    # Without a config in it, the checkpoint is refused until all of it is gone.
+    files.write(f"{_OURS}/{_RUN}", "{}")
+    found = [name for name in (*_SPARKS, _OURS) if name in names]
+    for name in found:
+        files.remove(name)
+    shown = [name for name in found if not name.startswith(".")]
+    return f"reset: deleted {', '.join(shown)} in {folder}; outputs keep their rows"

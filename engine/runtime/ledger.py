@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 TERMS = ("malformed", "filtered", "late", "aggregated")
@@ -12,16 +12,25 @@ TERMS = ("malformed", "filtered", "late", "aggregated")
 
 @dataclass
 class Account:
-    """Where the rows went, for one aggregation."""
+    """Where the rows went, for one aggregation.
+
+    ``before``: those that were read before the aggregation was added to a config that had run.
+    """
 
     malformed: int = 0
     filtered: int = 0
     late: int = 0
     aggregated: int = 0
+    before: int = 0
 
     @property
     def total(self) -> int:
-        return self.malformed + self.filtered + self.late + self.aggregated
+        return sum(asdict(self).values())
+
+    def report(self) -> dict[str, int]:
+        """The terms; ``before`` only where there is something."""
+        terms = asdict(self)
+        return terms if self.before else {each: terms[each] for each in TERMS}
 
 
 @dataclass
@@ -61,6 +70,20 @@ class Ledger:
             account.late += refused
             account.aggregated += entering - refused
 
+    def continued(self, names: Iterable[str], renamed: Mapping[str, str]) -> Ledger:
+        """The ledger of a config that goes on with other aggregations; of its own it is the same.
+
+        Args:
+            names: the aggregations from here on.
+            renamed: the name now -> the one before.
+        """
+        known = self.aggregations
+        accounts = {
+            name: known.get(name) or known.get(renamed.get(name, "")) or Account(before=self.rows)
+            for name in names
+        }
+        return replace(self, aggregations=accounts)
+
     def open_terms(self) -> list[str]:
         """What does not close, a sentence for each aggregation; empty when all is well."""
         found = []
@@ -87,8 +110,8 @@ class Ledger:
         accounts = {name: Account(**each) for name, each in values.pop("aggregations").items()}
         return cls(**values, aggregations=accounts)
 
-    def report(self, name: str, mode: str, started: str, ended: str) -> dict[str, Any]:
-        """The balance as ``--report`` writes it."""
+    def report(self, name: str, mode: str, started: str, ended: str | None) -> dict[str, Any]:
+        """The balance as ``--report`` writes it; ``ended`` is None while the run lasts."""
         return {
             "name": name,
             "mode": mode,
@@ -97,7 +120,7 @@ class Ledger:
             "ended": ended,
             "rows_read": self.rows,
             "malformed": self.malformed,
-            "aggregations": {each: asdict(self.aggregations[each]) for each in self.aggregations},
+            "aggregations": {name: each.report() for name, each in self.aggregations.items()},
             "balanced": self.is_balanced,
         }
 
@@ -107,9 +130,11 @@ class Ledger:
         head = f"{name}: {self.batches:,} batch{plural}, {self.rows:,} rows read"
         lines = [f"{head}, {self.malformed:,} malformed"]
         if self.aggregations:
-            rows: list[tuple[str, ...]] = [("", *TERMS)]
+            accounts = self.aggregations.values()
+            terms = (*TERMS, "before") if any(each.before for each in accounts) else TERMS
+            rows: list[tuple[str, ...]] = [("", *terms)]
             for each, account in self.aggregations.items():
-                rows.append((each, *(f"{getattr(account, term):,}" for term in TERMS)))
+                rows.append((each, *(f"{getattr(account, term):,}" for term in terms)))
             widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
             for row in rows:
                 cells = [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
 
+from engine.runtime.ledger import Ledger
+
+#: Seconds between what is told of a run while it lasts.
+PAUSE = 5.0
+
 
 class Progress:
-    """Tells of micro-batches on stderr.
+    """Tells of micro-batches on stderr. The batches hand over what they know, ``tell`` prints it.
 
     Args:
-        moves: a bar that moves; else a line for each batch.
+        moves: a bar that moves; else a line now and then.
         total: how many rows there will be, where that is known.
+        pause: seconds between two lines, at least.
     """
 
-    def __init__(self, moves: bool, total: int | None = None) -> None:
+    def __init__(self, moves: bool, total: int | None = None, pause: float = PAUSE) -> None:
         self.bar: Any = None
-        self.rows = 0
-        self.began = time.monotonic()
+        self.pause = pause
+        self._rows = 0
+        self._seconds = 0.0
+        self._line: str | None = None
+        self._told = -math.inf
         if moves:
             from tqdm import tqdm
 
@@ -33,20 +43,53 @@ class Progress:
         both = prints and sys.stdout.isatty()
         return cls(sys.stderr.isatty() and not both, total)
 
-    def batch(self, batch: int, rows: int, seconds: float) -> None:
-        """A micro-batch has ended."""
-        self.rows += rows
+    def batch(self, rows: int, seconds: float, ledger: Ledger) -> None:
+        """A micro-batch has ended.
+
+        Args:
+            rows: that it read.
+            ledger: with the batch in it.
+        """
         if self.bar is not None:
             self.bar.update(rows)
-            self.bar.set_postfix_str(f"batch {batch}")
+            late = sum(each.late for each in ledger.aggregations.values())
+            terms = f"{ledger.malformed:,} malformed, {late:,} late"
+            self.bar.set_postfix_str(f"{_batches(ledger)}, {terms}")
             return
-        rate = rows / seconds if seconds > 0 else 0
-        print(
-            f"batch {batch}: {rows:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s",
-            file=sys.stderr,
-            flush=True,
-        )
+        self._rows += rows
+        self._seconds += seconds
+        rate = self._rows / self._seconds if self._seconds > 0 else 0
+        read = f"{ledger.rows:,} rows read, {ledger.malformed:,} malformed"
+        totals = f"{_batches(ledger)}, {read}, {rate:,.0f} rows/s"
+        self._line = "; ".join([totals, *_accounts(ledger)])
+
+    def tell(self, at_once: bool = False) -> None:
+        """Prints the line of the last batch, unless the one before was printed just now."""
+        if not at_once and time.monotonic() - self._told < self.pause:
+            return
+        line, self._line = self._line, None
+        if line is None:
+            return
+        self._rows, self._seconds = 0, 0.0
+        self._told = time.monotonic()
+        print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
+        """The run has ended; what was not told yet is told."""
+        self.tell(at_once=True)
         if self.bar is not None:
             self.bar.close()
+
+
+def _batches(ledger: Ledger) -> str:
+    return f"{ledger.batches:,} batch{'' if ledger.batches == 1 else 'es'}"
+
+
+def _accounts(ledger: Ledger) -> list[str]:
+    """Each aggregation that has late or malformed rows, with their numbers."""
+    found = []
+    for name, account in ledger.aggregations.items():
+        terms = [(account.malformed, "malformed"), (account.late, "late")]
+        if told := [f"{count:,} {term}" for count, term in terms if count]:
+            found.append(f"{name}: {', '.join(told)}")
+    return found

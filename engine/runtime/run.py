@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine import plan
-from engine.fusion import state
+from engine.check.places import Places
 from engine.outputs import OutputError
-from engine.runtime.checkpoint import MisfitError
+from engine.runtime.changes import near
+from engine.runtime.checkpoint import Checkpoint, MisfitError, reset
 from engine.runtime.failure import ConfigError, RunError, sentence
+from engine.runtime.fingerprint import fingerprint
 from engine.runtime.ledger import Ledger
+from engine.runtime.misfit import Reason
+from engine.runtime.report import Report
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,6 +36,8 @@ class Run:
         folder: the config's.
         checkpoint: a folder or URL; None is the default one, beside the config.
         jars: a folder of jars to take before any are fetched.
+        reset: deletes what the checkpoint holds, and begins anew.
+        places: where the parts of the config stand.
     """
 
     query: plan.Query
@@ -43,6 +47,8 @@ class Run:
     master: str | None = None
     report: str | None = None
     jars: str | None = None
+    reset: bool = False
+    places: Places | None = None
 
     @property
     def checkpoint_folder(self) -> str:
@@ -86,25 +92,15 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _near(path: str) -> str:
-    """A path as a person would write it here."""
-    near = path if "://" in path else os.path.relpath(path)
-    return path if near.startswith("..") else near
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class _Running:
     def __init__(self, asked: Run) -> None:
         self.asked = asked
         self.query = asked.query
-        self.started = _now()
+        self.report = Report(asked.report, asked.query.name, asked.mode)
 
     def run(self) -> int:
         ledger = self.ledger()
-        self._report(ledger)
+        self.report.end(ledger)
         _say(ledger.text(self.query.name))
         self._say_where()
         return DONE if ledger.is_balanced else FAILED
@@ -155,6 +151,7 @@ class _Running:
             OpenOutputs(self.query, identity, host),
             Ledger.of(names),
             Progress.on_screen(prints, getattr(self.query.input.source, "count", None)),
+            self.report,
             **more,
         )
 
@@ -171,19 +168,24 @@ class _Running:
         return ledger
 
     def _stream(self, spark: SparkSession, stopping: Any) -> Ledger:
-        from engine.runtime.checkpoint import Checkpoint
-
         folder = self.asked.checkpoint_folder
         try:
-            checkpoint = Checkpoint.open(folder, spark, state(self.query.aggregations))
+            if self.asked.reset:
+                _say(reset(folder, spark))
+            checkpoint = Checkpoint.open(folder, spark, fingerprint(self.query))
         except OSError as error:
             told = (error.strerror or str(error)).lower()
             raise RunError(f"the checkpoint {folder} cannot be written to: {told}") from None
+        except MisfitError as error:
+            raise MisfitError("\n".join([*map(self._placed, error.reasons), str(error)])) from None
+        if checkpoint.changes:
+            _say(checkpoint.changes)
         batches = self._batches(
             spark, checkpoint.id, True, stopping=stopping, checkpoint=checkpoint
         )
         batches.ledger = checkpoint.last() or batches.ledger
         try:
+            self.report.begin(batches.ledger)
             query = self._started(batches)
             self._wait(query, batches, stopping)
         finally:
@@ -191,6 +193,11 @@ class _Running:
             batches.outputs.close()
         ledger: Ledger = batches.ledger
         return ledger
+
+    def _placed(self, reason: Reason) -> str:
+        """Why a checkpoint does not fit, at its place in the config where that is known."""
+        places = self.asked.places
+        return places.problem(*astuple(reason)).text() if places else reason.message
 
     def _started(self, batches: Any) -> StreamingQuery:
         writer = batches.compiled.frame.writeStream.outputMode(
@@ -212,6 +219,8 @@ class _Running:
         try:
             # The stub says int; the method takes fractions of a second.
             while not query.awaitTermination(0.2):  # type: ignore[arg-type]
+                batches.progress.tell()
+                self.report.tell()
                 if count is not None and batches.ledger.rows >= count:
                     stopping.wanted.set()
                 if stopping.wanted.is_set() and not query.status["isTriggerActive"]:
@@ -226,17 +235,4 @@ class _Running:
             if (place := output.target.place()) is not None:
                 _say(f"results: {place} ({', '.join(output.streams)})")
         if self.asked.mode != BATCH:
-            _say(f"checkpoint: {_near(self.asked.checkpoint_folder)}")
-
-    def _report(self, ledger: Ledger) -> None:
-        if self.asked.report is None:
-            return
-        values: Mapping[str, Any] = ledger.report(
-            self.query.name, self.asked.mode, self.started, _now()
-        )
-        try:
-            with open(self.asked.report, "w", encoding="utf-8") as file:
-                file.write(json.dumps(values, indent=2) + "\n")
-        except OSError as error:
-            told = (error.strerror or str(error)).lower()
-            raise RunError(f"the report {self.asked.report} cannot be written: {told}") from None
+            _say(f"checkpoint: {near(self.asked.checkpoint_folder)}")
