@@ -3,10 +3,21 @@
 import signal
 import sys
 
+import benchmarks.fused.run
+import benchmarks.ledger
+import benchmarks.soak.run
 import benchmarks.startup.run
 import benchmarks.w1.run
+import benchmarks.w2.run
 
-BENCHMARKS = {"w1": benchmarks.w1.run.main, "startup": benchmarks.startup.run.main}
+BENCHMARKS = {
+    "w1": benchmarks.w1.run.main,
+    "w2": benchmarks.w2.run.main,
+    "fused": benchmarks.fused.run.main,
+    "ledger": benchmarks.ledger.main,
+    "startup": benchmarks.startup.run.main,
+    "soak": benchmarks.soak.run.main,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.processes import tree
+
 _PR_SET_CHILD_SUBREAPER = 36
 _LOG_LINES = 30
 _SAMPLE_SECONDS = 0.1
@@ -108,21 +110,11 @@ def measure(
     return Cost(cpu, wall, first[0] if first else None)
 
 
-@dataclass(frozen=True)
-class _Process:
-    """A line of `/proc/PID/stat`: `start` tells apart two processes of one number."""
-
-    pid: int
-    parent: int
-    start: int
-    ticks: int
-
-
 class _Unwaited:
     """Samples the CPU time of descendants whose parent ignores SIGCHLD."""
 
     def __init__(self) -> None:
-        self._ticks: dict[tuple[int, int], int] = {}
+        self._cpu: dict[tuple[int, int], float] = {}
         self._waited: set[int] = set()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._sample)
@@ -137,33 +129,13 @@ class _Unwaited:
         self._thread.join()
 
     def seconds(self) -> float:
-        ticks = sum(ticks for (pid, _), ticks in self._ticks.items() if pid not in self._waited)
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(cpu for (pid, _), cpu in self._cpu.items() if pid not in self._waited)
 
     def _sample(self) -> None:
         while not self._stopped.wait(_SAMPLE_SECONDS):
-            for process in _descendants():
+            for process in tree(os.getpid())[1:]:
                 if process.parent != os.getpid() and _ignores_sigchld(process.parent):
-                    self._ticks[process.pid, process.start] = process.ticks
-
-
-def _descendants() -> list[_Process]:
-    processes: dict[int, list[_Process]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # The name, in parentheses, may hold anything: the numbers follow the last one.
-            values = path.read_text().rpartition(")")[2].split()
-            process = _Process(
-                pid=int(path.parent.name),
-                parent=int(values[1]),
-                start=int(values[19]),
-                ticks=int(values[11]) + int(values[12]),
-            )
-            processes.setdefault(process.parent, []).append(process)
-    found = list(processes.get(os.getpid(), ()))
-    for process in found:
-        found += processes.get(process.pid, ())
-    return found
+                    self._cpu[process.pid, process.start] = process.cpu
 
 
 def _ignores_sigchld(pid: int) -> bool:

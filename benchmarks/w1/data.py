@@ -1,4 +1,4 @@
-"""Turns a scale into W1's csv files, and the files into the exact answer, both by DuckDB.
+"""Turns a scale into csv files, W1's and others like them, and W1's files into the exact answer.
 
 A row is `timestamp,sensor_id,sensor_type,pressure,temperature,rotation_speed,torque`; nothing in it
 is drawn from a generator with a state: each value is a function of the row's number (its MD5), so
@@ -7,6 +7,7 @@ the files are the same on every machine, whatever the number of threads.
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -23,6 +24,22 @@ FIRST_MODIFIED = START + 1_000_000
 VERSION = 1
 """Part of the folder's name: to be raised when the rows change, so that no cached rows stay."""
 
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of rows: how many sensors send them, and how many of 256 rows are dated far back.
+
+    Far back is a quarter of all event time and half a minute: in batches of up to four files such a
+    row is behind every watermark, from the third batch on.
+    """
+
+    name: str
+    sensors: int = 100
+    far_back: int = 0
+
+
+W1 = Kind("w1")
+
 # 16 bits make a uniform number in (0, 1); two of them make a normal one (Box-Muller), so 64 bits
 # are two measurements of a row: two MD5 give the four, a third one the sensor and the delay.
 _ROWS = """
@@ -32,13 +49,14 @@ WITH bits AS (
     FROM range({first}, {last}) AS numbers(i)
 ),
 sensors AS (
-    SELECT *, (c & 1048575) % 100 AS sensor_id,
+    SELECT *, (c & 1048575) % {sensors} AS sensor_id,
            CASE WHEN (c >> 20) & 1048575 < 10486
-                THEN 1 + ((c >> 40) & 65535) % 5 ELSE 0 END AS delay
+                THEN 1 + ((c >> 40) & 65535) % 5 ELSE 0 END
+           + CASE WHEN c >> 56 < {far_back} THEN {distance} ELSE 0 END AS delay
     FROM bits
 )
 SELECT {start} + i // {rows_per_second} - delay, sensor_id,
-       CASE WHEN sensor_id < 50 THEN 'seal.t1' ELSE 'seal.t2' END,
+       CASE WHEN sensor_id < {sensors} // 2 THEN 'seal.t1' ELSE 'seal.t2' END,
        whole(normal(a), 250, 50), whole(normal(a >> 32), 516, 200),
        whole(normal(b), 2500, 500), whole(normal(b >> 32), 500, 200)
 FROM sensors
@@ -50,15 +68,20 @@ CREATE MACRO uniform(bits) AS ((bits & 65535) + 0.5) / 65536;
 CREATE MACRO normal(bits) AS sqrt(-2 * ln(uniform(bits))) * cos(2 * pi() * uniform(bits >> 16));
 CREATE MACRO whole(z, mean, deviation) AS greatest(1, round(mean + deviation * z))::INTEGER;
 """
-_ANSWER = """
+ANSWER = """
 SELECT sensor_id, sensor_type,
        strftime(make_timestamp(timestamp // 10 * 10_000_000), '%Y-%m-%dT%H:%M:%S.%gZ'),
        max(rotation_speed), min(rotation_speed), sum(rotation_speed),
        count(*) FILTER (rotation_speed < 1000), count(*) FILTER (rotation_speed > 4000), count(*)
-FROM read_csv($files, header = false, columns = {
+FROM {rows} GROUP BY sensor_id, sensor_type, timestamp // 10 ORDER BY ALL
+"""
+"""The windows of some rows."""
+
+_READ = """
+CREATE VIEW rows AS SELECT * REPLACE (regexp_extract(filename, '[0-9]+.csv$')[:-5]::INT AS filename)
+FROM read_csv({files}, header = false, filename = true, columns = {{
     'timestamp': 'BIGINT', 'sensor_id': 'BIGINT', 'sensor_type': 'VARCHAR', 'pressure': 'DOUBLE',
-    'temperature': 'DOUBLE', 'rotation_speed': 'DOUBLE', 'torque': 'DOUBLE'})
-GROUP BY sensor_id, sensor_type, timestamp // 10 ORDER BY ALL
+    'temperature': 'DOUBLE', 'rotation_speed': 'DOUBLE', 'torque': 'DOUBLE'}})
 """
 
 Row = tuple[int, str, str, float, float, float, int, int, int]
@@ -72,8 +95,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("TS_ENGINE_BENCH", default))
 
 
-def files(scale: float = 1.0) -> Path:
-    """The folder with W1's csv files; made on the first call, then taken from the cache.
+def files(scale: float = 1.0, kind: Kind = W1) -> Path:
+    """The folder with the csv files; made on the first call, then taken from the cache.
 
     The rows of each file are those of one span of arrival times, and the files' modification times
     go up with their names, so Spark takes them in the order of arrival.
@@ -82,13 +105,13 @@ def files(scale: float = 1.0) -> Path:
         scale: 1.0 is 10 million rows; the number of files is 40 at any scale.
     """
     rows = rows_at(scale)
-    folder = cache_folder() / f"w1-v{VERSION}-{rows}"
+    folder = cache_folder() / f"{kind.name}-v{VERSION}-{rows}"
     if folder.is_dir():
         return folder
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     unfinished.mkdir(parents=True)
     try:
-        _write(unfinished, rows)
+        _write(unfinished, rows, kind)
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -102,11 +125,18 @@ def rows_at(scale: float) -> int:
 
 def answer(folder: Path) -> list[Row]:
     """DuckDB's result over the files, ordered by sensor, type and window."""
+    return table(folder).execute(ANSWER.format(rows="rows")).fetchall()
+
+
+def table(folder: Path) -> duckdb.DuckDBPyConnection:
+    """A connection with the view `rows`: the columns, and as `filename` the file's number."""
+    connection = duckdb.connect()
     paths = sorted(str(path) for path in folder.glob("*.csv"))
-    return duckdb.connect().execute(_ANSWER, {"files": paths}).fetchall()
+    connection.execute(_READ.format(files=paths))
+    return connection
 
 
-def _write(folder: Path, rows: int) -> None:
+def _write(folder: Path, rows: int, kind: Kind) -> None:
     connection = duckdb.connect()
     connection.execute(_MACROS)
     rows_per_file = rows // FILES
@@ -117,6 +147,9 @@ def _write(folder: Path, rows: int) -> None:
             last=(number + 1) * rows_per_file,
             start=START,
             rows_per_second=ROWS_PER_SECOND,
+            sensors=kind.sensors,
+            far_back=kind.far_back,
+            distance=rows // ROWS_PER_SECOND // 4 + 30,
         )
         connection.execute(f"COPY ({query}) TO '{path}' (HEADER false)")
         os.utime(path, (FIRST_MODIFIED + number,) * 2)

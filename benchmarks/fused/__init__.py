@@ -1,0 +1,1 @@
+"""Fusion: what eight aggregations in one stateful operator cost, beside one."""

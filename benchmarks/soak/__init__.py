@@ -1,0 +1,1 @@
+"""A soak: whether state, memory and the time of a batch stay flat."""
