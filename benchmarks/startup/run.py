@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.measure import Cost, RunFailedError, measure
+from benchmarks.rounds import spread
 
 HERE = Path(__file__).parent
 CONTENDERS = ("engine", "plain")
@@ -72,15 +72,11 @@ def _table(costs: dict[str, list[Cost]]) -> str:
         "| --- | --- | --- |",
     ]
     for name, of_name in costs.items():
-        first = _spread([cost.first or 0 for cost in of_name])
-        lines.append(f"| {name} | {first} | {_spread([cost.cpu for cost in of_name])} |")
+        first = spread([cost.first or 0 for cost in of_name])
+        lines.append(f"| {name} | {first} | {spread([cost.cpu for cost in of_name])} |")
     if len(costs) == len(CONTENDERS):
         pairs = zip(costs["plain"], costs["engine"], strict=True)
         ratios = [(plain.first or 0) / (engine.first or 1) for plain, engine in pairs]
-        lines += ["", f"plain by engine: {_spread(ratios)}"]
+        lines += ["", f"plain by engine: {spread(ratios)}"]
     lines += ["", "median (min to max)"]
     return "\n".join(lines)
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"

@@ -124,10 +124,12 @@ class Ledger:
             "balanced": self.is_balanced,
         }
 
+    def counted_batches(self) -> str:
+        return f"{self.batches:,} batch{'' if self.batches == 1 else 'es'}"
+
     def text(self, name: str) -> str:
         """The balance for people."""
-        plural = "" if self.batches == 1 else "es"
-        head = f"{name}: {self.batches:,} batch{plural}, {self.rows:,} rows read"
+        head = f"{name}: {self.counted_batches()}, {self.rows:,} rows read"
         lines = [f"{head}, {self.malformed:,} malformed"]
         if self.aggregations:
             accounts = self.aggregations.values()

@@ -54,13 +54,13 @@ class Progress:
             self.bar.update(rows)
             late = sum(each.late for each in ledger.aggregations.values())
             terms = f"{ledger.malformed:,} malformed, {late:,} late"
-            self.bar.set_postfix_str(f"{_batches(ledger)}, {terms}")
+            self.bar.set_postfix_str(f"{ledger.counted_batches()}, {terms}")
             return
         self._rows += rows
         self._seconds += seconds
         rate = self._rows / self._seconds if self._seconds > 0 else 0
         read = f"{ledger.rows:,} rows read, {ledger.malformed:,} malformed"
-        totals = f"{_batches(ledger)}, {read}, {rate:,.0f} rows/s"
+        totals = f"{ledger.counted_batches()}, {read}, {rate:,.0f} rows/s"
         self._line = "; ".join([totals, *_accounts(ledger)])
 
     def tell(self, at_once: bool = False) -> None:
@@ -79,10 +79,6 @@ class Progress:
         self.tell(at_once=True)
         if self.bar is not None:
             self.bar.close()
-
-
-def _batches(ledger: Ledger) -> str:
-    return f"{ledger.batches:,} batch{'' if ledger.batches == 1 else 'es'}"
 
 
 def _accounts(ledger: Ledger) -> list[str]:

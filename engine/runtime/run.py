@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine import plan
@@ -197,7 +197,7 @@ class _Running:
     def _placed(self, reason: Reason) -> str:
         """Why a checkpoint does not fit, at its place in the config where that is known."""
         places = self.asked.places
-        return places.problem(*astuple(reason)).text() if places else reason.message
+        return places.problem(reason.message, reason.about).text() if places else reason.message
 
     def _started(self, batches: Any) -> StreamingQuery:
         writer = batches.compiled.frame.writeStream.outputMode(

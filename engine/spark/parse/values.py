@@ -26,7 +26,8 @@ _ZONE_LETTERS = re.compile("[VzOXxZ]")
 
 
 def typed(text: Column, field: plan.InputField, time_zone: str) -> Column:
-    """The text as the field's type; null where it does not fit. NaN and infinities are kept.
+    """The text as the field's type; null where it does not fit. NaN, infinities and what
+    ``is_lax`` tells are kept.
 
     Args:
         time_zone: of times that name none.
