@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from engine import plan
 from engine.config.durations import readable
 from engine.dsl.parser import INFIX
-from engine.fusion import derived, key_types, shared_slots, units
+from engine.fusion import derived, key_types, parted, shared_slots, units
 from engine.plan import stream_columns
 from engine.types import Type
 
@@ -29,6 +29,7 @@ def explained(query: plan.Query) -> str:
         ("time", _time(query)),
         *((f"aggregation {each.name}", _aggregation(each)) for each in query.aggregations),
         ("state", _state(query)),
+        ("sessions", _sessions(query)),
         ("outputs", _outputs(query)),
     ]
     shown = [(title, list(lines)) for title, lines in sections]
@@ -97,12 +98,14 @@ def _window(window: plan.Window) -> str:
         case plan.Calendar():
             weeks = ", from Monday" if window.unit == "week" else ""
             return f"calendar, {window}{weeks}"
+        case plan.Session():
+            return f"session, rows less than {readable(window.gap_ms)} apart"
 
 
 def _state(query: plan.Query) -> Iterator[str]:
-    if not query.aggregations:
+    fused, _ = parted(units(query.aggregations))
+    if not fused:
         return
-    fused = units(query.aggregations)
     if len(fused) == 1:
         yield "one stateful operator, one group a window and key"
     else:
@@ -127,6 +130,24 @@ def _state(query: plan.Query) -> Iterator[str]:
     if any(unit.carried for unit in fused):
         yield "between batches, in the checkpoint: the windows that hand something on, those that"
         yield "may still be corrected and the last closed one of each key"
+
+
+def _sessions(query: plan.Query) -> Iterator[str]:
+    _, found = parted(units(query.aggregations))
+    if not found:
+        return
+    yield "not in a stateful operator: Spark has none whose windows grow and are written again"
+    yield "made in each batch, of its rows and those kept from the batches before"
+    if len(found) < len(units(query.aggregations)):
+        yield "the rows of each batch are read a second time for them"
+    for unit in found:
+        names = ", ".join(member.name for member in unit.members)
+        keys = ", ".join(key.name for key in unit.keys)
+        yield f"grouping  {names}: {unit.window} by ({keys})"
+        for aggregate in unit.aggregates:
+            yield f"  makes   {text(aggregate)}"
+    yield "between batches, in the checkpoint: the rows of sessions that may still go on, each with"
+    yield "its time, the keys and what is aggregated"
 
 
 def _outputs(query: plan.Query) -> list[str]:

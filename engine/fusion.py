@@ -4,6 +4,7 @@ Aggregations with the same window, keys and condition are one *unit*: their meas
 side in one group. Several units share one stateful operator: each row is exploded into a row for
 each unit that takes it, and the unit is a part of the group's key. The aggregates of different
 units share *slots*: ``max`` of a double in one unit and in another are one column of the state.
+Sessions cannot be in it: their units are a grouping of their own, over rows that are kept.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class Unit:
     keys: tuple[plan.Reference, ...]
     where: plan.Expression | None
     members: tuple[plan.Aggregation, ...]
+
+    @property
+    def is_session(self) -> bool:
+        return isinstance(self.window, plan.Session)
 
     @cached_property
     def id(self) -> int:
@@ -90,7 +95,7 @@ def _each_once(aggregates: Iterable[plan.Aggregate]) -> tuple[plan.Aggregate, ..
 
 
 def units(aggregations: Iterable[plan.Aggregation]) -> tuple[Unit, ...]:
-    """The units, in an order that does not depend on the config's."""
+    """The units, in an order that does not depend on the config's, those of sessions behind."""
     groups: dict[str, list[plan.Aggregation]] = {}
     for each in aggregations:
         keys = tuple(sorted(each.keys, key=lambda key: key.name))
@@ -101,7 +106,13 @@ def units(aggregations: Iterable[plan.Aggregation]) -> tuple[Unit, ...]:
         first = members[0]
         keys = tuple(sorted(first.keys, key=lambda key: key.name))
         found.append(Unit(first.window, keys, first.where, tuple(members)))
-    return tuple(sorted(found, key=lambda unit: unit.id))
+    return tuple(sorted(found, key=lambda unit: (unit.is_session, unit.id)))
+
+
+def parted(fused: Sequence[Unit]) -> tuple[list[Unit], list[Unit]]:
+    """The units whose windows are in Spark's state, and those of sessions."""
+    stateful = [each for each in fused if not each.is_session]
+    return stateful, [each for each in fused if each.is_session]
 
 
 def slots(unit: Unit) -> dict[str, tuple[plan.Aggregate, Slot]]:
@@ -138,10 +149,10 @@ def key_types(fused: Sequence[Unit]) -> list[Type]:
     return found
 
 
-def state(aggregations: Iterable[plan.Aggregation]) -> dict[str, Any]:
-    """What the state holds, and where: the columns of its key and its slots, which Spark knows by
-    their places alone, and the slot of each unit's aggregates. Plain values, to be kept as JSON."""
-    fused = units(aggregations)
+def state(fused: Sequence[Unit]) -> dict[str, Any]:
+    """What the state of these units holds, and where: the columns of its key and its slots, which
+    Spark knows by their places alone, and the slot of each unit's aggregates. Plain values, to be
+    kept as JSON. Of sessions, the same of the rows that are kept: the slots' arguments."""
     places = shared_slots(fused)
     types = key_types(fused) if fused else []
     return {

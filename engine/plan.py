@@ -161,7 +161,18 @@ class Calendar:
         return f"{self.count} {self.unit}{plural} in {self.time_zone}"
 
 
-Window: TypeAlias = Tumbling | Hopping | Calendar
+@dataclass(frozen=True)
+class Session:
+    """Windows that last as long as rows of a key follow each other by less than ``gap_ms``: from
+    the first of them to the gap behind the last."""
+
+    gap_ms: int
+
+    def __str__(self) -> str:
+        return f"sessions with a gap of {readable(self.gap_ms)}"
+
+
+Window: TypeAlias = Tumbling | Hopping | Calendar | Session
 
 
 @dataclass(frozen=True)

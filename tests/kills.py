@@ -21,7 +21,7 @@ from typing import Any
 from tests.jobs import Job, iso, rows
 
 ROOT = Path(__file__).parent.parent
-TABLES = ("by key", "high", "raw", "late", "malformed")
+SIDE = ("raw", "late", "malformed")
 #: Files that arrive before each start; what a killed run leaves is for the next one.
 FILES = 2
 _AGGREGATIONS = [
@@ -30,14 +30,21 @@ _AGGREGATIONS = [
         "rule": ["key: key", "n: count()", "newest: last(value)", "more: delta(value)"],
     },
     {"name": "high", "window": "30 seconds", "where": "value > 50", "rule": ["n: count()"]},
+    {
+        "name": "visits",
+        "window": {"gap": "3 seconds"},
+        "rule": ["key: key", "n: count()", "newest: last(value)"],
+    },
 ]
+#: What runs are killed: with all kinds of windows, or with sessions alone, which have no state.
+FIXTURES = {"all": _AGGREGATIONS, "sessions": _AGGREGATIONS[2:]}
 #: A run that lives for seconds starts sooner without the compiler for long ones.
 _SPARK = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 
 
-def config(job: Job) -> None:
+def config(job: Job, fixture: str) -> None:
     job.config(
-        _AGGREGATIONS,
+        FIXTURES[fixture],
         streams=["aggregated", "raw", "late", "malformed"],
         processing={"allowed_lateness": "5 seconds"},
         engine={"spark": _SPARK},
@@ -103,11 +110,17 @@ def finish(job: Job) -> dict[str, Any]:
     return found
 
 
+def _windowed(job: Job) -> list[str]:
+    """The aggregations of its config."""
+    config = json.loads((job.folder / "config.json").read_text())
+    return [each["name"] for each in config["processing"]["aggregations"]]
+
+
 def contents(job: Job) -> dict[str, list[str]]:
     """All rows of all tables as text, sorted; without what no two runs have in common: when a row
     arrived, and the folder."""
     found = {}
-    for table in TABLES:
+    for table in (*_windowed(job), *SIDE):
         told = []
         for row in rows(job.database, table, "1"):
             row.pop("_arrived", None)
@@ -118,17 +131,19 @@ def contents(job: Job) -> dict[str, list[str]]:
     return found
 
 
-def killed_and_undisturbed(folder: Path, kills: int, seed: int) -> tuple[Job, Job, Counter[str]]:
+def killed_and_undisturbed(
+    folder: Path, fixture: str, kills: int, seed: int
+) -> tuple[Job, Job, Counter[str]]:
     """Two runs over the same files, both at their end, and where the first was killed."""
     drawn = random.Random(seed)
     killed, calm = (Job(_made(folder / name)) for name in ("killed", "calm"))
     where: Counter[str] = Counter()
-    config(killed)
+    config(killed, fixture)
     while where.total() < kills:
         for _ in range(FILES):
             arrive(killed, drawn)
         where[kill_at_random(killed, drawn)] += 1
-    config(calm)
+    config(calm, fixture)
     for path in sorted(killed.data.iterdir()):
         calm.arrive([path.read_bytes().rstrip(b"\n")])
     return killed, calm, where
@@ -146,7 +161,7 @@ def differences(killed: Job, calm: Job) -> Iterator[str]:
         if report[term] != expected[term]:
             yield f"{term}: {report[term]}, expected {expected[term]}"
     ours, theirs = contents(killed), contents(calm)
-    for table in TABLES:
+    for table in ours:
         extra = Counter(ours[table]) - Counter(theirs[table])
         missing = Counter(theirs[table]) - Counter(ours[table])
         if extra or missing:
@@ -156,36 +171,46 @@ def differences(killed: Job, calm: Job) -> Iterator[str]:
 
 
 def _unlike_the_truth(job: Job) -> Iterator[str]:
-    """Window by window, the rows that a plain count finds are those aggregated and those late."""
+    """Window by window, the rows that a plain count finds are those aggregated and those late; of
+    sessions, which late rows would have made other ones, key by key."""
     truth: Counter[tuple[str, str, str]] = Counter()
+    tables = _windowed(job)
     for path in job.data.iterdir():
         for record in path.read_text().splitlines():
             at, key, value = record.split(",")
             if value.isdigit():
                 truth["by key", iso(int(at) // 10 * 10), key] += 1
+                truth["visits", "", key] += 1
                 if int(value) > 50:
                     truth["high", iso(int(at) // 30 * 30), ""] += 1
     found: Counter[tuple[str, str, str]] = Counter()
-    for row in job.rows("by key"):
-        found["by key", row["window_start"], row["key"]] += row["n"]
-    for row in job.rows("high"):
-        found["high", row["window_start"], ""] += row["n"]
+    for table in tables:
+        for row in job.rows(table):
+            found[_place(table, row)] += row["n"]
     for row in job.rows("late"):
-        key = row["key"] if row["aggregation"] == "by key" else ""
-        found[row["aggregation"], row["window_start"], key] += 1
+        found[_place(row["aggregation"], row)] += 1
+    truth = Counter({place: n for place, n in truth.items() if place[0] in tables})
     if found != truth:
         yield f"windows: {len(set(found.items()) ^ set(truth.items()))} differ from a plain count"
+
+
+def _place(table: str, row: dict[str, Any]) -> tuple[str, str, str]:
+    start = "" if table == "visits" else row["window_start"]
+    return table, start, "" if table == "high" else row["key"]
 
 
 def main(kills: int) -> int:
     seed = random.SystemRandom().randrange(10**6)
     print(f"{kills} kills, seed {seed}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        killed, calm, where = killed_and_undisturbed(Path(folder), kills, seed)
-        told = list(differences(killed, calm))
-    print(*[f"{each}: {count}" for each, count in where.items()], *told, sep="\n")
-    print("not the same" if told else "the same as a run that nobody disturbed")
-    return 1 if told else 0
+    status = 0
+    for fixture, part in (("all", kills - kills // 3), ("sessions", kills // 3)):
+        with tempfile.TemporaryDirectory() as folder:
+            killed, calm, where = killed_and_undisturbed(Path(folder), fixture, part, seed)
+            told = list(differences(killed, calm))
+        print(fixture, *[f"{each}: {count}" for each, count in where.items()], *told, sep="\n")
+        print("not the same" if told else "the same as a run that nobody disturbed", flush=True)
+        status |= bool(told)
+    return status
 
 
 if __name__ == "__main__":

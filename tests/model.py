@@ -22,7 +22,9 @@ def midnight(ordinal: int, zone: ZoneInfo) -> int:
 
 
 def spans(time: int, about: tuple[Any, ...]) -> list[Span]:
-    """The windows of a time: start and end."""
+    """The windows of a time: start and end; of a session, that of the time alone."""
+    if about[0] == "gap":
+        return [(time, time + about[1])]
     if isinstance(about[0], int):
         size, slide = about
         latest = time // slide * slide
@@ -157,7 +159,7 @@ class Model:
         """Its rows in the output: keys, start, end, measures; sorted."""
         found = []
         before: dict[tuple[Any, ...], int] = {}
-        for place, rows in sorted(self.rows[aggregation.name].items()):
+        for place, rows in self._places(aggregation):
             *key, start, end = place
             last = MEASURES["last(value)"](rows)
             # A hopping window goes on from the one that ends where it begins.
@@ -167,4 +169,18 @@ class Model:
                 before[series] = last
             values = [delta if m == DELTA else MEASURES[m](rows) for m in aggregation.measures]
             found.append((*key, iso(start), iso(end), *values))
+        return found
+
+    def _places(self, aggregation: Aggregation) -> list[tuple[tuple[Any, ...], list[Row]]]:
+        """Keys, start and end of its windows, and the rows of each; sorted."""
+        places = sorted(self.rows[aggregation.name].items())
+        if aggregation.about[0] != "gap":
+            return places
+        found: list[tuple[tuple[Any, ...], list[Row]]] = []
+        for (*key, start, end), rows in places:
+            (*last_key, first, last), before = found[-1] if found else ((None, 0, 0), [])
+            if key == last_key and start < last:
+                found[-1] = ((*key, first, end), [*before, *rows])
+            else:
+                found.append(((*key, start, end), rows))
         return found

@@ -22,6 +22,8 @@ BOTH = {**FIELDS, "index": {"index": 3, "type": "long"}}
 DELTA = {"name": "d", "window": "1 hour", "rule": ["key: key", "d: delta(value)"]}
 LAST = {**DELTA, "rule": ["key: key", "d: last(value)"]}
 LAST_X = {**X, "rule": ["key: key", "d: last(value)"]}
+S = {"name": "s", "window": {"gap": "10 seconds"}, "rule": ["key: key", "s: sum(value)"]}
+T = {"name": "t", "window": {"gap": "1 minute"}, "rule": ["key: key", "s: sum(value)"]}
 KAFKA: dict[str, Any] = {"input_type": "kafka", "aggregations": [W]}
 
 
@@ -83,6 +85,23 @@ FITTING = [
         of(aggregations=[DELTA]),
         of(aggregations=[LAST]),
         "from here on: measure 'd' of 'd' is last(value) (was delta(value))",
+    ),
+    # Sessions are beside the state.
+    (
+        of(),
+        of(aggregations=[W, S]),
+        "new since then: aggregation 's' (sessions with a gap of 10 seconds)",
+    ),
+    (of(aggregations=[W, S, T]), of(), "gone since then: aggregation 's', aggregation 't'"),
+    (
+        of(aggregations=[S, T]),
+        of(aggregations=[T, {**S, "name": "u"}]),
+        "'s' is called 'u'",
+    ),
+    (
+        of(aggregations=[S]),
+        of(aggregations=[{**S, "rule": [*S["rule"], "twice: 2 * sum(value)"]}]),
+        "new since then: measure 'twice' of 's' (2 * sum(value))",
     ),
     (
         {**KAFKA, "options": {"server": "a", "topic": "t"}},
@@ -166,6 +185,47 @@ MISFITS = [
         of(aggregations=[{**LAST, "name": "w", "window": "1 minute"}, LAST_X, DELTA]),
         "/processing/aggregations/2",
         "'d' is new, and goes on from windows before, of which none were kept",
+    ),
+    (
+        of(aggregations=[W, S]),
+        of(aggregations=[W, {**S, "window": {"gap": "20 seconds"}}]),
+        "/processing/aggregations/1/window",
+        (
+            "'window' of 's' is sessions with a gap of 20 seconds, "
+            "in the checkpoint sessions with a gap of 10 seconds"
+        ),
+    ),
+    (
+        of(aggregations=[S]),
+        of(aggregations=[{**S, "window": "10 seconds"}]),
+        "/processing/aggregations/0/window",
+        "'window' of 's' is 10 seconds, in the checkpoint sessions with a gap of 10 seconds",
+    ),
+    (
+        of(aggregations=[S]),
+        of(aggregations=[{**S, "where": "value > 3"}]),
+        "/processing/aggregations/0/where",
+        "'where' of 's' is value > 3, in the checkpoint none",
+    ),
+    (
+        of(aggregations=[S]),
+        of(aggregations=[{**S, "rule": ["key: key", "s: max(value)"]}]),
+        "/processing/aggregations/0/rule/1",
+        "the rule 's' of 's' is max(value), in the checkpoint sum(value)",
+    ),
+    # Rows of one kind of sessions are kept without its name.
+    (
+        of(aggregations=[S]),
+        of(aggregations=[S, T]),
+        "/processing/aggregations/1",
+        "the aggregation 't' is new, and the state has no columns for it",
+    ),
+    # Spark's plan had no state, and has one now.
+    (
+        of(aggregations=[S]),
+        of(aggregations=[S, W]),
+        "/processing/aggregations/1",
+        "the aggregation 'w' is new, and the state has no columns for it",
     ),
     (
         of(),

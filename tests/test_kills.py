@@ -5,17 +5,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.kills import differences, killed_and_undisturbed
 
-KILLS = 30
 
-
-def test_a_run_that_is_killed_thirty_times_ends_like_one_that_nobody_disturbed(
-    tmp_path: Path,
+@pytest.mark.parametrize(("fixture", "kills"), [("all", 20), ("sessions", 10)])
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_nobody_disturbed(
+    tmp_path: Path, fixture: str, kills: int
 ) -> None:
-    killed, calm, where = killed_and_undisturbed(tmp_path, KILLS, seed=1)
+    killed, calm, where = killed_and_undisturbed(tmp_path, fixture, kills, seed=1)
     assert list(differences(killed, calm)) == []
     # The kills were where they can do harm.
-    assert where["in a batch"] + where["the last commit is gone"] >= KILLS / 3, where
-    assert len(killed.rows("late")) > 100
-    assert len(killed.rows("malformed", "1")) > 10
+    assert where["in a batch"] + where["the last commit is gone"] >= kills / 3, where
+    assert len(killed.rows("late")) > 3 * kills
+    assert len(killed.rows("malformed", "1")) > kills / 3

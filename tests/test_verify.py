@@ -62,7 +62,7 @@ def test_what_differs_is_told_with_its_window(job: Job) -> None:
     )
     query = check(str(path)).query
     assert query is not None
-    columns = "window_start, key, total, more, _rows"
+    columns = "window_start, window_end, key, total, more, _rows"
     # Start and key; then total, growth and rows of the stream and of the batch, and the late rows.
     windows = [
         ("00", "a", (1.0, None, 1), (1.0 + 1e-15, None, 1), 0),  # the last digit
@@ -82,8 +82,8 @@ def test_what_differs_is_told_with_its_window(job: Job) -> None:
         for start, key, stream, batch, late in windows:
             for side, values in (("main", stream), ("batch", batch)):
                 if values is not None:
-                    row = (start, key, *values)
-                    connection.execute(f"INSERT INTO {side}.w VALUES (?, ?, ?, ?, ?)", row)
+                    row = (start, start, key, *values)
+                    connection.execute(f"INSERT INTO {side}.w VALUES (?, ?, ?, ?, ?, ?)", row)
             connection.executemany("INSERT INTO late VALUES ('w', ?, ?)", [(start, key)] * late)
         found = compared(connection, query.aggregations[0])
     assert found.text().splitlines() == [

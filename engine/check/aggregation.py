@@ -13,7 +13,7 @@ from engine.config.load import Document
 from engine.dsl import KeyRule, NamedRule, parse_aggregation_rule, parse_expression
 from engine.dsl.lexer import RuleError
 from engine.dsl.tree import Apply, Name, Tree, walk
-from engine.source import Problem, Problems, Span
+from engine.source import Problems, Span
 from engine.types import Type
 
 PATH = ("processing", "aggregations")
@@ -32,7 +32,6 @@ class Aggregations:
     measures: dict[str, set[str]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     places: dict[tuple[str, ...], Path] = field(default_factory=dict)
-    not_yet: list[Problem] = field(default_factory=list)
 
 
 def check_aggregations(
@@ -114,7 +113,6 @@ class _Check:
             (*self.path, "window"),
             self.batch_ms,
             self.problems,
-            self.result.not_yet,
         )
         self.rules()
         self.operation_type()
@@ -176,16 +174,21 @@ class _Check:
         if self.failed:
             return
         rules = [each for each in self.measures.values() if each is not None]
-        found = [each for rule in rules for each in plan.derived(rule.expression)]
+        found = [(rule.name, each) for rule in rules for each in plan.derived(rule.expression)]
         if not found and self.fill != plan.PREVIOUS:
             message = "no measure goes on from the window before"
             hint = "'fill' is for delta, increase and rate"
             self.problems.add(self.document.problem(message, (*self.path, "fill"), hint))
         hops = isinstance(window, plan.Hopping) and window.size_ms % window.slide_ms != 0
         if found and hops:
-            message = f"{found[0].aggregation.name}() needs windows that end where others begin"
+            message = f"{found[0][1].aggregation.name}() needs windows that end where others begin"
             hint = "let 'size' be a multiple of 'slide'"
             self.problems.add(self.document.problem(message, (*self.path, "window"), hint))
+        for name, each in found if isinstance(window, plan.Session) else ():
+            message = f"{each.aggregation.name}() needs windows of a fixed length"
+            path = (*self.path, "rule", self.indexes[("rule", name)])
+            hint = "sessions are as long as their rows, and have none before them"
+            self.problems.add(self.document.problem(message, path, hint))
 
     def rules(self) -> None:
         rules = self.document.root.at((*self.path, "rule"))

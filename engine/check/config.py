@@ -198,9 +198,7 @@ class _Check:
         batch = self.document.good("input", "options", "batchDuration")
         default = 10 if source is None else source.batchDuration
         seconds = batch.value if batch is not None else default
-        found = check_aggregations(self.document, rules.scope, round(seconds * 1000), self.problems)
-        self.not_yet += found.not_yet
-        return found
+        return check_aggregations(self.document, rules.scope, round(seconds * 1000), self.problems)
 
     def times(self, scope: Scope) -> set[str]:
         """Checks event_time and time_zone; gives the field that event_time uses."""

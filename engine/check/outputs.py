@@ -35,6 +35,7 @@ def check_outputs(
         streams = _streams(document, path, aggregations, problems, not_yet)
         target = _target(document, path, catalog, problems, not_yet)
         if target is not None and streams is not None:
+            _check_sessions(document, path, target, streams, aggregations, problems)
             main = document.good(*path, "main")
             name = _name(target.METHOD, found)
             is_main = bool(main.value) if main is not None else False
@@ -43,6 +44,24 @@ def check_outputs(
         hint = "move it into the list 'outputs'"
         problems.add(document.problem("the config has 'outputs' and 'output'", ("output",), hint))
     return found
+
+
+def _check_sessions(
+    document: Document,
+    path: Path,
+    target: Any,
+    streams: Sequence[str],
+    aggregations: Aggregations,
+    problems: Problems,
+) -> None:
+    """Tells sessions that go to an output that cannot remove those that are no more."""
+    if target.REMOVES:
+        return
+    for each in aggregations.found:
+        if isinstance(each.window, plan.Session) and each.name in streams:
+            message = f"the output '{target.METHOD}' cannot take the sessions of '{each.name}'"
+            hint = "two of them may become one, and it cannot remove what it has written"
+            problems.add(document.problem(message, (*path, "method"), hint))
 
 
 def _name(method: str, before: Sequence[plan.Output]) -> str:

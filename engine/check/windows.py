@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from engine import plan
 from engine.config.durations import CALENDAR_UNITS, milliseconds, parts
 from engine.config.load import Document
-from engine.source import Problem, Problems, nearest
+from engine.source import Problems, nearest
 
 Path = tuple[str | int, ...]
 #: In how many hopping windows a row may be: each is a row of its own in the shuffle.
@@ -18,10 +18,10 @@ _MOST = {"day": 3_660_000, "week": 522_000, "month": 120_000}
 
 
 def check_window(
-    document: Document, path: Path, batch_ms: int, problems: Problems, not_yet: list[Problem]
+    document: Document, path: Path, batch_ms: int, problems: Problems
 ) -> plan.Window | None:
     """The window at a path, of the batch's length where there is none; None where there is a
-    problem, or where it does not run yet, which is told among ``not_yet``."""
+    problem."""
     if not document.has(*path):
         return plan.Tumbling(batch_ms)
     node = document.good(*path)
@@ -32,7 +32,7 @@ def check_window(
     try:
         if isinstance(node.value, str):
             return _sized(node.value, None, path)
-        return _section(document, path, problems, not_yet)
+        return _section(document, path, problems)
     except _WindowError as error:
         problems.add(document.problem(error.message, error.path, error.hint))
         return None
@@ -67,9 +67,7 @@ class _WindowError(Exception):
         self.hint = hint
 
 
-def _section(
-    document: Document, path: Path, problems: Problems, not_yet: list[Problem]
-) -> plan.Window | None:
+def _section(document: Document, path: Path, problems: Problems) -> plan.Window | None:
     """The window that an object describes."""
     node = document.root.at(path)
     assert node is not None
@@ -77,9 +75,7 @@ def _section(
     zone_path = (*path, "time_zone")
     is_zone = "time_zone" not in values or check_time_zone(document, zone_path, problems)
     if "gap" in values:
-        _check_session(values, path)
-        not_yet.append(document.problem("session windows do not run yet", (*path, "gap")))
-        return None
+        return _session(values, path)
     if "size" not in values:
         hint = "with 'size', 'slide' makes hopping windows; 'gap' makes sessions"
         raise _WindowError("a window needs a 'size' or a 'gap'", path, hint)
@@ -89,14 +85,16 @@ def _section(
     return _hopping(window, values["slide"], (*path, "slide")) if "slide" in values else window
 
 
-def _check_session(values: Mapping[str, str], path: Path) -> None:
+def _session(values: Mapping[str, str], path: Path) -> plan.Session:
     path = (*path, "gap")
-    for other in ("size", "slide"):
+    for other in ("size", "slide", "time_zone"):
         if other in values:
             message = f"a window has a 'gap' or a '{other}', not both"
             raise _WindowError(message, path, "a session is as long as its rows")
-    if milliseconds(values["gap"]) <= 0:
+    gap_ms = milliseconds(values["gap"])
+    if gap_ms <= 0:
         raise _WindowError("a session's gap cannot be empty", path)
+    return plan.Session(gap_ms)
 
 
 def _sized(text: str, zone: str | None, path: Path) -> plan.Tumbling | plan.Calendar:

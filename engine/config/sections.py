@@ -71,7 +71,10 @@ class WindowSection:
         example="10 minutes",
     )
     gap: str | None = option(
-        "session: the silence that ends a window (does not run yet)", None, format="duration"
+        "session: a window lasts as long as rows of a key follow each other by less than this",
+        None,
+        format="duration",
+        example="30 minutes",
     )
     time_zone: str | None = option(
         "the zone whose days, weeks (from Monday) and months are meant: with the hour more or "

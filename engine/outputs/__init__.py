@@ -69,9 +69,14 @@ class Batch:
 
 
 class Writer(Protocol):
-    """The side of one task. ``commit`` comes once, when all of its rows have been handed over."""
+    """The side of one task. ``commit`` comes once, when all of its rows have been handed over.
+
+    ``remove`` names windows that are no more, by ``window_start`` and the keys: sessions that have
+    become a part of another one. No window of that start is written in the same batch.
+    """
 
     def write(self, stream: Stream, rows: pa.RecordBatch) -> None: ...
+    def remove(self, stream: Stream, rows: pa.RecordBatch) -> None: ...
     def commit(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -98,6 +103,8 @@ class Target:
 
     #: Whether the engine can write there; the options are checked all the same.
     RUNS: ClassVar[bool] = True
+    #: Whether a row that was written can be taken back: sessions need that.
+    REMOVES: ClassVar[bool] = True
     #: Whether it can answer the analysis' questions about the past.
     ANSWERS: ClassVar[bool] = False
 

@@ -12,6 +12,7 @@ import socket
 import socketserver
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.outputs.stdout import Stdout
+
+
+#: Parts of a table: rows of the stream, and windows of it that are no more.
+_WRITTEN, _GONE = "written", "gone"
 
 
 class OpenStdout:
@@ -52,8 +57,9 @@ class OpenStdout:
             if self.target.format == "json":
                 sys.stdout.write(line)
             else:
-                rows, count = json.loads(line)
-                self.tables.setdefault(stream, _Table()).add(rows, count)
+                part, rows, count = json.loads(line)
+                table = self.tables.setdefault(stream, _Table(self.target.rows))
+                table.parts[part].add(rows, count)
 
     def flush(self) -> None:
         with self.lock:
@@ -63,7 +69,7 @@ class OpenStdout:
         with self.lock:
             for name, stream in self.streams.items():
                 if name in self.tables:
-                    sys.stdout.write(self.tables[name].text(stream, batch, self.target.rows))
+                    sys.stdout.write(self.tables[name].text(stream, batch))
             try:
                 sys.stdout.flush()
             except BrokenPipeError as error:
@@ -75,22 +81,36 @@ class OpenStdout:
 
 
 @dataclass
-class _Table:
-    """The first rows of a stream in one batch, and how many there were."""
+class _Rows:
+    """The first of many rows, by window and key, and how many there were."""
 
-    rows: list[list[Any]] = field(default_factory=list)
+    limit: int
+    first: list[Any] = field(default_factory=list)
     count: int = 0
 
-    def add(self, rows: list[list[Any]], count: int) -> None:
-        self.rows += rows
+    def add(self, rows: list[Any], count: int) -> None:
+        self.first += rows
+        self.first.sort(key=_sortable)
+        del self.first[self.limit :]
         self.count += count
 
-    def text(self, stream: Stream, batch: Batch, limit: int) -> str:
+    def rest(self) -> list[str]:
+        more = self.count - len(self.first)
+        return [f"… and {more:,} more"] if more else []
+
+
+class _Table:
+    """What is shown of a stream in one batch: its rows, and windows that are no more."""
+
+    def __init__(self, limit: int) -> None:
+        self.parts = {_WRITTEN: _Rows(limit), _GONE: _Rows(limit)}
+
+    def text(self, stream: Stream, batch: Batch) -> str:
         names = [column.name for column in stream.columns]
-        shown = sorted(self.rows, key=_sortable)[:limit]
-        cells = [names, *([_cell(value) for value in row] for row in shown)]
+        written, gone = self.parts[_WRITTEN], self.parts[_GONE]
+        cells = [names, *([_cell(value) for value in row] for row in written.first)]
         numeric = [
-            all(isinstance(row[i], int | float) or row[i] is None for row in shown)
+            all(isinstance(row[i], int | float) or row[i] is None for row in written.first)
             for i in range(len(names))
         ]
         widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
@@ -102,12 +122,13 @@ class _Table:
             for row in cells
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
-        more = [f"… and {self.count - len(shown):,} more"] if self.count > len(shown) else []
+        lines += written.rest()
+        lines += ["no more: " + "  ".join(map(_cell, row)) for row in gone.first]
         title = f"{stream.name}, batch {batch.id}"
-        return "\n".join([title, *lines, *more, "", ""])
+        return "\n".join([title, *lines, *gone.rest(), "", ""])
 
 
-def _sortable(row: list[Any]) -> list[tuple[bool, str, Any]]:
+def _sortable(row: Sequence[Any]) -> list[tuple[bool, str, Any]]:
     return [(value is not None, type(value).__name__, value) for value in row if value is not None]
 
 
@@ -158,23 +179,28 @@ class StdoutWriter:
     def __init__(self, address: tuple[str, int], token: str, limit: int | None, task: int) -> None:
         self.address, self.token, self.limit = address, token, limit
         self.connection: socket.socket | None = None
-        self.first: dict[str, list[tuple[Any, ...]]] = {}
-        self.counts: dict[str, int] = {}
+        self.tables: dict[tuple[str, str], _Rows] = {}
 
     def write(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        self._take(_WRITTEN, stream, rows, {})
+
+    def remove(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        self._take(_GONE, stream, rows, {"retracted": True})
+
+    def _take(self, part: str, stream: Stream, rows: pa.RecordBatch, more: dict[str, Any]) -> None:
         from engine.outputs._values import rows as tuples
 
-        self.counts[stream.name] = self.counts.get(stream.name, 0) + rows.num_rows
         if self.limit is not None:
             # A task that has more than fits the table sends its first ones by window and key.
-            kept = self.first.setdefault(stream.name, [])
-            kept += tuples(rows)
-            kept.sort(key=lambda row: _sortable(list(row)))
-            del kept[self.limit :]
+            kept = self.tables.setdefault((stream.name, part), _Rows(self.limit))
+            kept.add(tuples(rows), rows.num_rows)
             return
-        names = [column.name for column in stream.columns]
         for row in tuples(rows):
-            value = {"stream": stream.name, **dict(zip(names, row, strict=True))}
+            value = {
+                "stream": stream.name,
+                **dict(zip(rows.schema.names, row, strict=True)),
+                **more,
+            }
             self._send(stream.name, json.dumps(value, ensure_ascii=False))
 
     def _send(self, stream: str, text: str) -> None:
@@ -185,8 +211,8 @@ class StdoutWriter:
         self.file.write(f"{stream}\t{text}\n".encode("utf-8", "replace"))
 
     def commit(self) -> None:
-        for stream, rows in self.first.items():
-            self._send(stream, json.dumps([rows, self.counts[stream]]))
+        for (stream, part), rows in self.tables.items():
+            self._send(stream, json.dumps([part, rows.first, rows.count]))
         if self.connection is None:
             return
         self.file.flush()

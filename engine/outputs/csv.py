@@ -15,5 +15,6 @@ class Csv(Target):
 
     METHOD: ClassVar[str] = "csv"
     RUNS: ClassVar[bool] = False
+    REMOVES: ClassVar[bool] = False
 
     path: str = option("the folder, relative to the config", nonempty=True, format="path")

@@ -15,5 +15,6 @@ class Json(Target):
 
     METHOD: ClassVar[str] = "json"
     RUNS: ClassVar[bool] = False
+    REMOVES: ClassVar[bool] = False
 
     path: str = option("the folder, relative to the config", nonempty=True, format="path")

@@ -15,5 +15,6 @@ class Parquet(Target):
 
     METHOD: ClassVar[str] = "parquet"
     RUNS: ClassVar[bool] = False
+    REMOVES: ClassVar[bool] = False
 
     path: str = option("the folder, relative to the config", nonempty=True, format="path")

@@ -146,6 +146,15 @@ class SqliteWriter:
         except sqlite3.Error as error:
             raise OutputError(f"output '{self.output}': {self.path}: {error}") from error
 
+    def remove(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        from engine.outputs._values import rows as tuples
+
+        try:
+            rows = rows.select([*stream.keys, "window_start"])
+            self._begun().executemany(_delete(stream), tuples(rows))
+        except sqlite3.Error as error:
+            raise OutputError(f"output '{self.output}': {self.path}: {error}") from error
+
     def _begun(self) -> sqlite3.Connection:
         if self.connection is None:
             self.connection = _connect(self.path)
@@ -254,6 +263,11 @@ def _insert(stream: Stream) -> str:
     names = _names(stream)
     places = ", ".join("?" * len(names))
     return f"INSERT INTO {quoted(stream.name)} ({', '.join(map(quoted, names))}) VALUES ({places})"
+
+
+def _delete(stream: Stream) -> str:
+    same = " AND ".join(f"{quoted(name)} = ?" for name in _primary(stream))
+    return f"DELETE FROM {quoted(stream.name)} WHERE {same}"
 
 
 def _upsert(stream: Stream) -> str:

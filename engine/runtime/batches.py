@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from engine.runtime.ledger import Ledger
 from engine.runtime.progress import Progress
 from engine.runtime.report import Report
 from engine.runtime.stopping import Stopping
-from engine.runtime.windows import KeptWindows
+from engine.runtime.windows import Kept
 from engine.spark.microbatch import MicroBatch
 from engine.spark.query import LEDGER, Compiled, counts
+from engine.spark.sessions import REFUSED, Sessions
 from engine.spark.side import side_frame
 from engine.spark.write import Route, write
 
@@ -50,7 +51,7 @@ class OpenOutputs:
         for each in self.open:
             each.close()
 
-    def routes(self, columns: dict[str, str]) -> list[Route]:
+    def routes(self, columns: Mapping[str, str], removes: bool = False) -> list[Route]:
         """Where the rows of a frame's columns go; columns without an output are counted only."""
         return [
             Route(
@@ -58,9 +59,15 @@ class OpenOutputs:
                 stream,
                 _stream(self.query, stream),
                 tuple(i for i, each in enumerate(self.query.outputs) if stream in each.streams),
+                removes,
             )
             for column, stream in columns.items()
         ]
+
+    def session_routes(self, sessions: Sessions) -> list[Route]:
+        """As ``routes``; sessions that are no more go first, refused rows are counted only."""
+        gone = self.routes(sessions.gone_columns(), removes=True)
+        return [*gone, *self.routes(sessions.streams()), Route(REFUSED, REFUSED, None, ())]
 
 
 def _stream(query: plan.Query, name: str) -> Stream:
@@ -94,28 +101,63 @@ class Batches:
         self.is_first = False
         factories = self.outputs.begin(batch)
         micro = MicroBatch.of(self.spark, frame)
-        windows = KeptWindows(self.compiled.derivation, self.checkpoint)
-        with windows.rows(micro, number) as rows:
-            self._write(rows, dict(self.compiled.streams), factories, number)
+        self._windows(micro, factories, number)
+        has_refused = self._sessions(micro, factories, number) or micro.has_refused()
         values = micro.observed(LEDGER)
-        late = self._side(micro, values, factories, number) if self.compiled.units else {}
+        late = {}
+        if self.compiled.units:
+            late = self._side(micro, values, has_refused, factories, number)
         self._entered(values, late)
         self.outputs.finish(batch)
         self.checkpoint.keep(number, self.ledger)
         self._tell(values, began)
+
+    def _windows(self, micro: MicroBatch, factories: Sequence[Factory], number: int) -> None:
+        """Writes the windows of the micro-batch; where there are none, what is in their place."""
+        compiled, frame = self.compiled, micro.frame
+        routes = self.outputs.routes(compiled.streams)
+        if not routes:
+            return
+        if compiled.derivation is None:
+            write(frame, routes, factories, number)
+            return
+        assert self.checkpoint is not None
+        kept = Kept(compiled.derivation, self.checkpoint, "windows")
+        with kept.rows(frame, number, micro.late_watermark_ms()) as rows:
+            write(rows, routes, factories, number)
+
+    def _sessions(self, micro: MicroBatch, factories: Sequence[Factory], number: int) -> bool:
+        """Writes the sessions of the micro-batch; gives whether any refused a row."""
+        sessions = self.compiled.sessions
+        if sessions is None:
+            return False
+        assert self.checkpoint is not None
+        fresh = micro.frame
+        if self.compiled.streams:
+            fresh = micro.settled(self.compiled.session_rows(micro.every_row()))
+        kept = Kept(sessions, self.checkpoint, "sessions", comes_later=True)
+        with kept.rows(fresh, number, micro.late_watermark_ms()) as rows:
+            told = write(rows, self.outputs.session_routes(sessions), factories, number)
+        return (REFUSED, "") in told
 
     def static(self) -> None:
         """The whole input at once."""
         began = time.monotonic()
         batch = Batch(0, replayed=True)
         factories = self.outputs.begin(batch)
-        self._write(self.compiled.static_rows(), dict(self.compiled.streams), factories, 0)
-        observation = self.compiled.observation
+        compiled, every = self.compiled, self.compiled.every_row
+        observation, sessions = compiled.observation, compiled.sessions
+        assert every is not None
         assert observation is not None
+        if compiled.streams:
+            write(compiled.static_rows(), self.outputs.routes(compiled.streams), factories, 0)
+        if sessions is not None:
+            fresh = compiled.session_rows(every) if compiled.streams else compiled.frame
+            rows = sessions.written(sessions.joined(fresh, None, None))
+            write(rows, self.outputs.session_routes(sessions), factories, 0)
         values = {name: int(value) for name, value in observation.get.items()}
-        every = self.compiled.every_row
         wanted = self._wanted(values, is_late=False)
-        if self.compiled.units and wanted and every is not None:
+        if compiled.units and wanted:
             self._write_side(every, None, wanted, factories, 0)
         self._entered(values, {})
         self.outputs.finish(batch)
@@ -130,10 +172,15 @@ class Batches:
         self.ledger.add(found.rows, found.malformed, found.aggregations, late)
 
     def _side(
-        self, micro: MicroBatch, values: Any, factories: Sequence[Factory], number: int
+        self,
+        micro: MicroBatch,
+        values: Any,
+        has_refused: bool,
+        factories: Sequence[Factory],
+        number: int,
     ) -> dict[str, int]:
         """Writes the streams beside the windows; gives the late rows by aggregation."""
-        watermark = micro.late_watermark_ms() if micro.has_refused() else None
+        watermark = micro.late_watermark_ms() if has_refused else None
         wanted = self._wanted(values, is_late=watermark is not None)
         if not wanted:
             return {}
@@ -158,14 +205,5 @@ class Batches:
         number: int,
     ) -> dict[str, int]:
         frame, columns = side_frame(every, self.query, self.compiled.units, watermark_ms, wanted)
-        told = self._write(frame, columns, factories, number)
+        told = write(frame, self.outputs.routes(columns), factories, number)
         return {name: rows for (stream, name), rows in told.items() if stream == LATE}
-
-    def _write(
-        self,
-        frame: DataFrame,
-        columns: dict[str, str],
-        factories: Sequence[Factory],
-        number: int,
-    ) -> Any:
-        return write(frame, self.outputs.routes(columns), factories, number)

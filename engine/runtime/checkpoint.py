@@ -77,6 +77,13 @@ class Files:
         files, place = self._remote(name)
         files.delete(place, True)
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file or folder of this name."""
+        if self.local is not None:
+            return (self.local / name).exists()
+        files, path = self._remote(name)
+        return bool(files.exists(path))
+
     def names(self) -> list[str]:
         """What is in the folder; nothing where there is none."""
         if self.local is not None:

@@ -9,8 +9,11 @@ from typing import Any, TypeAlias
 from engine import plan
 from engine.config.durations import readable
 from engine.explain import text
-from engine.fusion import parts, state, units
+from engine.fusion import parted, parts, state, units
 from engine.fusion import text as exact
+
+#: What is kept of open windows: Spark's state, and the rows of sessions, each in its own form.
+STATES = STATE, SESSIONS = "state", "sessions"
 
 #: A config as ``fingerprint`` describes it.
 Fingerprint: TypeAlias = Mapping[str, Any]
@@ -18,9 +21,12 @@ Fingerprint: TypeAlias = Mapping[str, Any]
 
 def fingerprint(query: plan.Query) -> dict[str, Any]:
     """What a checkpoint keeps of a config, secrets left out: plain values, to be kept as JSON."""
-    unit_of = {each.name: unit for unit in units(query.aggregations) for each in unit.members}
+    fused = units(query.aggregations)
+    stateful, sessions = parted(fused)
+    unit_of = {each.name: unit for unit in fused for each in unit.members}
     return {
-        "state": {**state(query.aggregations), "gone": []},
+        STATE: {**state(stateful), "gone": []},
+        SESSIONS: {**state(sessions), "gone": []},
         "input": {"input_type": query.input.method, **_options(query.input.source)},
         "config": dict(_config(query)),
         "aggregations": {
@@ -83,6 +89,9 @@ def _measure(rule: plan.Rule) -> dict[str, Any]:
 
 def going_on(held: Fingerprint, wanted: Fingerprint) -> dict[str, Any]:
     """What the checkpoint keeps of ``wanted`` from here on, with the groupings that it once had."""
-    before, now = held["state"], wanted["state"]
-    gone = {*before["gone"], *before["units"]} - {*now["units"]}
-    return {**wanted, "state": {**now, "gone": sorted(gone)}}
+    found = dict(wanted)
+    for part in STATES:
+        before, now = held[part], wanted[part]
+        gone = {*before["gone"], *before["units"]} - {*now["units"]}
+        found[part] = {**now, "gone": sorted(gone)}
+    return found

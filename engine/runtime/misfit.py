@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from engine.runtime.fingerprint import Fingerprint
+from engine.runtime.fingerprint import SESSIONS, STATE, STATES, Fingerprint
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,26 @@ def reasons(held: Fingerprint, wanted: Fingerprint) -> Iterator[Reason]:
     both = [name for name in wanted["aggregations"] if name in held["aggregations"]]
     found = [reason for name in both for reason in _of_aggregation(name, held, wanted)]
     found += _of_coming(held, wanted)
-    if not found and not _fits(held["state"], wanted["state"]):
-        found = list(_of_columns(held, wanted))
+    for part in STATES:
+        if not found and not _fits_part(held, wanted, part):
+            found = list(_of_columns(held, wanted, part))
     yield from found
+
+
+def _fits_part(held: Fingerprint, wanted: Fingerprint, part: str) -> bool:
+    """Whether what is kept in one form is what the config takes it for.
+
+    Sessions may begin and end with any config: their rows are no part of Spark's plan.
+    """
+    before, now = held[part], wanted[part]
+    if part == SESSIONS and not (before["units"] and now["units"]):
+        return True
+    return _fits(before, now)
+
+
+def _part(of: Fingerprint, unit: str) -> str:
+    """In which form a grouping is kept."""
+    return next(part for part in STATES if unit in of[part]["units"])
 
 
 def _fits(held: Fingerprint, wanted: Fingerprint) -> bool:
@@ -78,10 +95,11 @@ def _of_aggregation(name: str, held: Fingerprint, wanted: Fingerprint) -> Iterat
                 message = f"'{part}' of '{name}' is {now[part]}, in the checkpoint {before[part]}"
                 yield Reason(message, ("aggregation", name, part))
         return
-    if _fits(held["state"], wanted["state"]):
+    part = _part(wanted, now["unit"])
+    if _fits(held[part], wanted[part]):
         return
-    lost = _lost(held["state"], wanted["state"], now["unit"])
-    unit = wanted["state"]["units"][now["unit"]]
+    lost = _lost(held[part], wanted[part], now["unit"])
+    unit = wanted[part]["units"][now["unit"]]
     known = {each["exact"] for each in before["measures"].values()}
     for measure in dict.fromkeys([*before["measures"], *now["measures"]]):
         old, new = before["measures"].get(measure), now["measures"].get(measure)
@@ -106,22 +124,26 @@ def _of_measure(measure: str, name: str, old: Fingerprint | None, new: Fingerpri
 
 def _of_coming(held: Fingerprint, wanted: Fingerprint) -> Iterator[Reason]:
     """New aggregations whose state would not begin with nothing."""
-    was_carried = any(unit["carried"] for unit in held["state"]["units"].values())
+    was_carried = any(unit["carried"] for unit in held[STATE]["units"].values())
     for name, each in wanted["aggregations"].items():
         if name in held["aggregations"]:
             continue
         about = ("aggregation", name)
-        if each["unit"] in held["state"]["gone"]:
+        part = _part(wanted, each["unit"])
+        if each["unit"] in held[part]["gone"]:
             message = f"'{name}' was taken out before, and its windows lack the rows since"
             yield Reason(message, about)
-        elif wanted["state"]["units"][each["unit"]]["carried"] and not was_carried:
+        elif wanted[part]["units"][each["unit"]]["carried"] and not was_carried:
             message = f"'{name}' is new, and goes on from windows before, of which none were kept"
             yield Reason(message, about)
 
 
-def _of_columns(held: Fingerprint, wanted: Fingerprint) -> Iterator[Reason]:
+def _of_columns(held: Fingerprint, wanted: Fingerprint, part: str) -> Iterator[Reason]:
     """The state's columns differ though each aggregation of both is as it was."""
-    before, now = held["aggregations"], wanted["aggregations"]
+    before, now = (
+        [name for name, each in of["aggregations"].items() if each["unit"] in of[part]["units"]]
+        for of in (held, wanted)
+    )
     for name in now:
         if name not in before:
             message = f"the aggregation '{name}' is new, and the state has no columns for it"

@@ -130,10 +130,11 @@ def compared(connection: sqlite3.Connection, aggregation: plan.Aggregation) -> C
         elif not late:
             # A measure may look at the window before: late rows of that one are in it, too.
             follows_short = key == before and before_is_short
-            for measure, pair in zip(aggregation.measures, _pairs(values), strict=True):
-                is_derived = next(plan.derived(measure.expression), None) is not None
-                if not (follows_short and is_derived) and not _is_same(*pair):
-                    found.differs(f"{where}: {measure.name} {pair[0]}, {pair[1]} in the batch")
+            derived = {each.name for each in aggregation.measures if _is_derived(each)}
+            names = (plan.WINDOW_END, *(each.name for each in aggregation.measures))
+            for name, pair in zip(names, _pairs(values), strict=True):
+                if not (follows_short and name in derived) and not _is_same(*pair):
+                    found.differs(f"{where}: {name} {pair[0]}, {pair[1]} in the batch")
         before, before_is_short = key, late > 0
     return found
 
@@ -142,27 +143,44 @@ def _windows(
     connection: sqlite3.Connection, aggregation: plan.Aggregation
 ) -> Iterator[tuple[Any, ...]]:
     """Each window of the stream or the batch: its key, start, late rows, rows of the stream, rows
-    of the batch, and of each measure the stream's value and the batch's."""
+    of the batch, and of its end and each measure the stream's value and the batch's.
+
+    What the stream has of a window are pieces: a row of its own and late rows. They have the start
+    of that window, but for sessions: late rows would have made one of several, or one that begins
+    sooner, so a piece is of the session of the batch that it lies in.
+    """
     table, rows = quoted(aggregation.name), quoted(_ROWS)
     place = [*(quoted(key.name) for key in aggregation.keys), quoted(plan.WINDOW_START)]
-    columns = ", ".join(place)
-    connection.execute("DROP TABLE IF EXISTS temp._late")
+    columns, keys = ", ".join(place), "".join(f"{each}, " for each in place[:-1])
+    start = "p.window_start"
+    if isinstance(aggregation.window, plan.Session):
+        within = "".join(f"b.{each} = p.{each} AND " for each in place[:-1])
+        start = (
+            f"coalesce((SELECT b.window_start FROM batch.{table} b WHERE {within}b.window_start <= "
+            f"{start} AND {start} < b.window_end ORDER BY b.window_start DESC LIMIT 1), {start})"
+        )
+    connection.execute("DROP TABLE IF EXISTS temp._pieces")
     connection.execute(
-        f"CREATE TEMP TABLE _late AS SELECT {columns}, count(*) AS n FROM main.{plan.LATE} "
-        f"WHERE aggregation = ? GROUP BY {columns}",
+        f"CREATE TEMP TABLE _pieces AS SELECT {keys}{start} AS window_start, sum(n) AS n, "
+        f"sum(late) AS late FROM (SELECT {columns}, {rows} AS n, 0 AS late FROM main.{table} "
+        f"UNION ALL SELECT {columns}, 0, 1 FROM main.{plan.LATE} WHERE aggregation = ?) p "
+        f"GROUP BY {', '.join(str(1 + each) for each in range(len(place)))}",
         (aggregation.name,),
     )
-    measures = "".join(
-        f", s.{quoted(each.name)}, b.{quoted(each.name)}" for each in aggregation.measures
-    )
+    compared = (plan.WINDOW_END, *(each.name for each in aggregation.measures))
+    values = "".join(f", s.{quoted(each)}, b.{quoted(each)}" for each in compared)
     named = ", ".join(f"w.{each}" for each in place)
-    same = {side: " AND ".join(f"{side}.{each} = w.{each}" for each in place) for side in "sbl"}
+    same = {side: " AND ".join(f"{side}.{each} = w.{each}" for each in place) for side in "sbp"}
     yield from connection.execute(
-        f"SELECT {named}, coalesce(l.n, 0), coalesce(s.{rows}, 0), coalesce(b.{rows}, 0){measures} "
-        f"FROM (SELECT {columns} FROM main.{table} UNION SELECT {columns} FROM batch.{table}) w "
+        f"SELECT {named}, coalesce(p.late, 0), coalesce(p.n, 0), coalesce(b.{rows}, 0){values} "
+        f"FROM (SELECT {columns} FROM temp._pieces UNION SELECT {columns} FROM batch.{table}) w "
         f"LEFT JOIN main.{table} s ON {same['s']} LEFT JOIN batch.{table} b ON {same['b']} "
-        f"LEFT JOIN temp._late l ON {same['l']} ORDER BY {named}"
+        f"LEFT JOIN temp._pieces p ON {same['p']} ORDER BY {named}"
     )
+
+
+def _is_derived(measure: plan.Rule) -> bool:
+    return next(plan.derived(measure.expression), None) is not None
 
 
 def _pairs(values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

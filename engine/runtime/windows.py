@@ -1,4 +1,4 @@
-"""The windows of a micro-batch, and those kept from the one before, become the rows to be written.
+"""What a micro-batch has, and what the one before it kept, become the rows to be written.
 
 A batch reads what the batch before it kept, and keeps what the next one needs, in a folder of its
 number. So a batch that is replayed finds what it found at first.
@@ -13,33 +13,51 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 
 from engine.runtime.checkpoint import KEPT, Checkpoint
-from engine.spark.derived import Derivation, keep, kept
-from engine.spark.microbatch import MicroBatch
+from engine.spark.derived import Derivation
+from engine.spark.kept import keep, kept
+from engine.spark.sessions import Sessions
 
 
 @dataclass(frozen=True)
-class KeptWindows:
-    """What is kept between batches, of measures that need the window before."""
+class Kept:
+    """What is kept between batches: windows for measures that need the one before, or the rows of
+    sessions.
 
-    derivation: Derivation | None
+    Args:
+        name: of its folder in the checkpoint.
+        comes_later: whether it may be new to a checkpoint, which has nothing of it then.
+    """
+
+    of: Derivation | Sessions
     checkpoint: Checkpoint
+    name: str
+    comes_later: bool = False
 
     @contextmanager
-    def rows(self, micro: MicroBatch, number: int) -> Iterator[DataFrame]:
-        """The rows of a batch's streams. When they have been written, the windows for the next
-        batch are kept, and those for batches long past removed."""
-        if self.derivation is None:
-            yield micro.frame
-            return
-        spark, schema = micro.frame.sparkSession, micro.frame.schema
-        before = kept(spark, self._folder(number - 1), schema) if number > 0 else None
-        joined = self.derivation.joined(micro.frame, before, micro.late_watermark_ms()).persist()
+    def rows(self, fresh: DataFrame, number: int, watermark_ms: int | None) -> Iterator[DataFrame]:
+        """The rows of a batch's streams. When they have been written, what the next batch needs is
+        kept, and what batches long past needed removed.
+
+        Args:
+            fresh: what the batch itself has.
+            watermark_ms: by which rows of the batch are refused.
+        """
+        before = None
+        if self._has(number - 1):
+            schema = self.of.kept_schema(fresh.schema)
+            before = kept(fresh.sparkSession, self._folder(number - 1), schema)
+        joined = self.of.joined(fresh, before, watermark_ms).persist()
         try:
-            yield self.derivation.written(joined)
-            keep(joined, self._folder(number), schema)
+            yield self.of.written(joined)
+            keep(self.of.left(joined), self._folder(number))
         finally:
             joined.unpersist()
-        self.checkpoint.files.remove(f"windows/{number - KEPT}")
+        self.checkpoint.files.remove(f"{self.name}/{number - KEPT}")
+
+    def _has(self, number: int) -> bool:
+        if self.comes_later:
+            return self.checkpoint.files.exists(f"{self.name}/{number}")
+        return number >= 0
 
     def _folder(self, number: int) -> str:
-        return f"{self.checkpoint.files.folder}/windows/{number}"
+        return f"{self.checkpoint.files.folder}/{self.name}/{number}"

@@ -47,11 +47,16 @@ def with_conditions(frame: DataFrame, units: Sequence[Unit], time_zone: str) -> 
 
 
 class Grouping:
-    """One grouping for all units: what goes in, what is kept in the state, what comes out."""
+    """One grouping for its units: what goes in, what is kept in the state, what comes out.
 
-    def __init__(self, units: Sequence[Unit], query: plan.Query) -> None:
+    Args:
+        first: the place of its first unit among all units of the query.
+    """
+
+    def __init__(self, units: Sequence[Unit], query: plan.Query, first: int = 0) -> None:
         self.units = units
         self.query = query
+        self.first = first
         self.hops = any(isinstance(unit.window, plan.Hopping) for unit in units)
         self.slots = [slots(unit) for unit in units]
         self.all_slots = shared_slots(units)
@@ -68,18 +73,25 @@ class Grouping:
         return places
 
     def grouped(self, frame: DataFrame) -> DataFrame:
-        """A row for each window that has rows: ``columns``, then a column for each slot."""
+        """A row for each window that has rows: ``columns``, then ``slot_columns``."""
+        return self.entering(frame).groupBy(*self.columns).agg(*self.aggregates())
+
+    def entering(self, frame: DataFrame) -> DataFrame:
+        """A row for each window of each row: ``columns``, and the slots' arguments."""
         zone = self.query.time_zone
         arguments = self._arguments()
         frame = add_columns(frame, arguments, zone) if arguments else frame
-        entering = self._single(frame) if len(self.units) == 1 else self._exploded(frame)
-        return entering.groupBy(*self.columns).agg(*self._aggregates())
+        return self._single(frame) if len(self.units) == 1 else self._exploded(frame)
 
     @property
     def columns(self) -> list[str]:
         """What tells a window from another one: its unit, where there are several, end and keys."""
         keys = [f"_k{place}" for place in range(len(self.key_types))]
         return [*([UNIT] if len(self.units) > 1 else []), END, *keys]
+
+    @property
+    def slot_columns(self) -> list[str]:
+        return [f"_s{number}" for number in range(len(self.all_slots))]
 
     def slot_column(self, unit: Unit, aggregate: plan.Aggregate) -> str:
         """The column that holds an aggregate of a unit."""
@@ -130,7 +142,7 @@ class Grouping:
         return [F.struct(F.col(TIME), F.col(ORDER)).alias(ORDER)] if ordered else []
 
     def _single(self, frame: DataFrame) -> DataFrame:
-        met = taken(self.units[0], 0)
+        met = taken(self.units[0], self.first)
         # Named together with the watermark's time, the condition stays above the watermark: a
         # filtered row moves it, with one unit as with several.
         rows = frame.filter(F.when(F.col(MOVED).isNotNull(), met))
@@ -138,7 +150,10 @@ class Grouping:
 
     def _exploded(self, frame: DataFrame) -> DataFrame:
         candidates = [
-            F.when(taken(unit, index), F.struct(F.lit(unit.id).alias(UNIT), *self._entering(index)))
+            F.when(
+                taken(unit, self.first + index),
+                F.struct(F.lit(unit.id).alias(UNIT), *self._entering(index)),
+            )
             for index, unit in enumerate(self.units)
         ]
         order = self._order()
@@ -156,7 +171,8 @@ class Grouping:
         end = watermarked(end, END, self.query.allowed_lateness_ms)
         return rows.select(*[end if name == END else F.col(name) for name in rows.columns])
 
-    def _aggregates(self) -> list[Column]:
+    def aggregates(self) -> list[Column]:
+        """The columns of the slots, over the rows that enter."""
         columns = []
         for number, slot in enumerate(self.all_slots):
             pattern = next(
@@ -198,27 +214,43 @@ class Grouping:
                 for place, measure in enumerate(member.measures):
                     measures[f"_m{stream}_{place}"] = _after(measure, results | known)
         frame = add_columns(frame, measures, self.query.time_zone)
-        return frame.select(
-            *[self._struct(unit, member) for unit in self.units for member in unit.members]
-        )
+        return frame.select(*self.result_columns())
+
+    def result_columns(self) -> list[Column]:
+        """A struct column for each aggregation; null where a window is not of it."""
+        return [self._struct(unit, member) for unit in self.units for member in unit.members]
+
+    def streams(self) -> dict[str, str]:
+        """The result columns -> their streams."""
+        members = [member for unit in self.units for member in unit.members]
+        return {stream_column(self._stream(each)): each.name for each in members}
+
+    def bounds(self, unit: Unit) -> tuple[Column, Column]:
+        """Start and end of the windows of a unit, as users see them."""
+        return bounds(F.col(END), unit.window)
+
+    def of_unit(self, unit: Unit, column: Column) -> Column:
+        """The column where a row is of the unit, else null."""
+        return F.when(F.col(UNIT) == F.lit(unit.id), column) if len(self.units) > 1 else column
 
     def _stream(self, member: plan.Aggregation) -> int:
         return self.query.aggregations.index(member)
 
     def _struct(self, unit: Unit, member: plan.Aggregation) -> Column:
-        places = dict(zip((key.name for key in unit.keys), self.key_places(unit), strict=True))
         columns = [
-            *bounds(F.col(END), unit.window),
-            *[F.col(f"_k{places[key.name]}").alias(key.name) for key in member.keys],
+            *self.bounds(unit),
+            *self.keys(unit, member),
             *[
                 F.col(f"_m{self._stream(member)}_{place}").alias(measure.name)
                 for place, measure in enumerate(member.measures)
             ],
         ]
-        struct = F.struct(*columns)
-        if len(self.units) > 1:
-            struct = F.when(F.col(UNIT) == F.lit(unit.id), struct)
-        return struct.alias(stream_column(self._stream(member)))
+        return self.of_unit(unit, F.struct(*columns)).alias(stream_column(self._stream(member)))
+
+    def keys(self, unit: Unit, member: plan.Aggregation) -> list[Column]:
+        """The keys of an aggregation of a unit, by their names."""
+        places = dict(zip((key.name for key in unit.keys), self.key_places(unit), strict=True))
+        return [F.col(f"_k{places[key.name]}").alias(key.name) for key in member.keys]
 
 
 def _after(measure: plan.Rule, results: Mapping[str, plan.Reference]) -> plan.Expression:

@@ -8,30 +8,21 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from operator import or_
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window, WindowSpec
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
-from pyspark.sql.types import LongType, NullType, StructField, StructType, TimestampType
+from pyspark.sql.types import StructType
 
 from engine import plan
 from engine.declare import Context, Derived
 from engine.fusion import Unit, derived, parts
 from engine.spark.aggregate import END, UNIT, Grouping, derived_column
 from engine.spark.expression import applied, finite
-from engine.spark.paths import literal
 from engine.spark.windows import bounds, is_refused
 from engine.types import Type
 
 #: Whether a window has new rows; in which series of hopping windows it is, each window of which
 #: ends where the next begins; whether it is to be written, and to be kept for the next batch.
 _TOUCHED, _SERIES, _CHANGED, _KEPT = "_touched", "_series", "_changed", "_kept"
-
-
-#: Files go to their place at once, and nothing marks the whole, since the batch's own commit says
-#: when it is there: a quarter less time for a small table.
-_AT_ONCE = {
-    "mapreduce.fileoutputcommitter.algorithm.version": "2",
-    "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-}
 
 
 class Derivation:
@@ -83,6 +74,14 @@ class Derivation:
     def written(self, joined: DataFrame) -> DataFrame:
         """A struct column for each stream: of windows that are touched, or follow one that is."""
         return self.grouping.results(joined.filter(_CHANGED))
+
+    def left(self, joined: DataFrame) -> DataFrame:
+        """The windows that the next batch needs."""
+        return joined.filter(_KEPT).select(*self.grouping.columns, *self.grouping.slot_columns)
+
+    def kept_schema(self, touched: StructType) -> StructType:
+        """What ``left`` gives of windows of this schema."""
+        return touched
 
     def _by_unit(self, of: Callable[[Unit], Column]) -> Column:
         """A column that depends on the unit; null for units without derived measures."""
@@ -159,44 +158,3 @@ def _handed_on(slot: str) -> Column:
 
 def _follows_touched(slot: str) -> Column:
     return F.coalesce(F.col(_before(slot))[_TOUCHED], F.lit(False))
-
-
-def keep(joined: DataFrame, folder: str, schema: StructType) -> None:
-    """Writes the windows that the next batch needs, which ``joined`` has marked.
-
-    Args:
-        schema: of windows as ``Grouping.grouped`` gives them.
-    """
-    columns = [_stored(field) for field in _held(schema)]
-    writer = joined.filter(_KEPT).select(*columns).write.mode("overwrite").options(**_AT_ONCE)
-    writer.parquet(folder)
-
-
-def kept(spark: SparkSession, folder: str, schema: StructType) -> DataFrame:
-    """The windows of this schema that ``keep`` wrote."""
-    held = _held(schema)
-    types = [LongType() if _is_time(field) else field.dataType for field in held]
-    stored = [StructField(field.name, of) for field, of in zip(held, types, strict=True)]
-    frame = spark.read.schema(StructType(stored)).parquet(literal(folder))
-    return frame.select(*map(_restored, schema))
-
-
-def _held(schema: StructType) -> list[StructField]:
-    """The columns that can be in a file: those of nothing but nulls cannot."""
-    return [field for field in schema if not isinstance(field.dataType, NullType)]
-
-
-def _is_time(field: StructField) -> bool:
-    return isinstance(field.dataType, TimestampType)
-
-
-# A time is stored as a number: as it is, however long ago, in whatever calendar a reader has.
-def _stored(field: StructField) -> Column:
-    return F.unix_micros(field.name).alias(field.name) if _is_time(field) else F.col(field.name)
-
-
-def _restored(field: StructField) -> Column:
-    if isinstance(field.dataType, NullType):
-        return F.lit(None).alias(field.name)
-    column = F.col(field.name)
-    return F.timestamp_micros(column).alias(field.name) if _is_time(field) else column

@@ -52,18 +52,35 @@ class MicroBatch:
             watermark = node.eventTimeWatermarkForLateEvents()
             if watermark.isDefined():
                 return int(watermark.get())
-        return None
+        # Without a stateful operator Spark refuses nothing, and goes on with the watermark.
+        before = self.execution.prevOffsetSeqMetadata()
+        return int(before.get().batchWatermarkMs()) if before.isDefined() else None
 
     def every_row(self) -> DataFrame:
         """All rows of this batch as they were before the ledger counted them; read again."""
         marked = next(
             node for node in _walk(self.execution.analyzed()) if node.nodeName() == "CollectMetrics"
         )
+        return self._frame(marked.child())
+
+    def settled(self, frame: DataFrame) -> DataFrame:
+        """What was made of ``every_row``, as rows that are there: Spark takes it for a stream, and
+        would not write it to files."""
+        rows = frame._jdf.queryExecution().toRdd()
+        return self._frame(self._of("execution.LogicalRDD").fromDataset(rows, frame._jdf, False))
+
+    def _frame(self, plan: Any) -> DataFrame:
         session = self.frame.sparkSession
+        of_rows = self._of("classic.Dataset").ofRows
+        return DataFrame(of_rows(session._jsparkSession, plan), session)
+
+    def _of(self, name: str) -> Any:
+        """What Spark's class of this name has beside its instances."""
         assert self.spark._jvm is not None
-        datasets = self.spark._jvm.org.apache.spark.sql.classic
-        of_rows = getattr(datasets, "Dataset$").__getattr__("MODULE$").ofRows
-        return DataFrame(of_rows(session._jsparkSession, marked.child()), session)
+        found: Any = self.spark._jvm.org.apache.spark.sql
+        for part in f"{name}$".split("."):
+            found = getattr(found, part)
+        return getattr(found, "MODULE$")
 
     @cached_property
     def _saves(self) -> list[Any]:

@@ -9,11 +9,12 @@ from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from engine import plan
-from engine.fusion import Unit, units
-from engine.spark.aggregate import Grouping, stream_column, taken, with_conditions
+from engine.fusion import Unit, parted, units
+from engine.spark.aggregate import Grouping, taken, with_conditions
 from engine.spark.derived import Derivation
 from engine.spark.parse import OK
 from engine.spark.rows import MOVED, TIME, rows
+from engine.spark.sessions import Sessions
 from engine.spark.side import side_columns
 from engine.spark.windows import moved
 
@@ -29,12 +30,14 @@ class Compiled:
 
     Args:
         frame: what a run writes: a struct column for each stream, null where a row is not of it;
-            where there is a derivation, the windows that it makes this from.
-        streams: column of ``frame`` -> the stream's name.
-        units: the fused aggregations.
+            where there is a derivation, the windows that it makes this from. Where there are only
+            sessions, the rows that they are made of.
+        streams: column of ``frame`` -> the stream's name; none where there are only sessions.
+        units: the fused aggregations, those of sessions too.
         observation: batch only: where the ledger's counts arrive.
         every_row: batch only: all rows, for the side streams.
         derivation: the measures that need the window before; None where there are none.
+        sessions: None where there are none.
     """
 
     frame: DataFrame
@@ -43,12 +46,18 @@ class Compiled:
     observation: Observation | None = None
     every_row: DataFrame | None = None
     derivation: Derivation | None = None
+    sessions: Sessions | None = None
 
     def static_rows(self) -> DataFrame:
-        """Batch only: the rows of all streams."""
+        """Batch only: the rows of all streams but those of sessions."""
         if self.derivation is None:
             return self.frame
         return self.derivation.written(self.derivation.joined(self.frame, None, None))
+
+    def session_rows(self, every: DataFrame) -> DataFrame:
+        """What sessions are made of, from all rows, where it is not ``frame``."""
+        assert self.sessions is not None
+        return self.sessions.entering(_well_formed(every))
 
 
 def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compiled:
@@ -64,18 +73,26 @@ def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compile
         frame = counted.select(*side.values())
         streams = {column: column.removeprefix("_side_") for column in side}
         return Compiled(frame, streams, fused, observation, every)
-    well = counted.filter(OK).withColumn(MOVED, moved(F.col(TIME)))
+    well = _well_formed(counted)
     if streaming:
         well = well.withWatermark(MOVED, f"{query.allowed_lateness_ms} milliseconds")
-    grouping = Grouping(fused, query)
+    stateful, of_sessions = parted(fused)
+    sessions = Sessions(of_sessions, query, len(stateful)) if of_sessions else None
+    if sessions is not None and not stateful:
+        rows_of = sessions.entering(well)
+        return Compiled(rows_of, {}, fused, observation, every, sessions=sessions)
+    grouping = Grouping(stateful, query)
     frame = grouping.grouped(well)
-    streams = {stream_column(i): each.name for i, each in enumerate(query.aggregations)}
     derivation = None
-    if any(unit.carried for unit in fused):
+    if any(unit.carried for unit in stateful):
         derivation = Derivation(grouping)
     else:
         frame = grouping.results(frame)
-    return Compiled(frame, streams, fused, observation, every, derivation)
+    return Compiled(frame, grouping.streams(), fused, observation, every, derivation, sessions)
+
+
+def _well_formed(every: DataFrame) -> DataFrame:
+    return every.filter(OK).withColumn(MOVED, moved(F.col(TIME)))
 
 
 def _counts(fused: Sequence[Unit]) -> list[Column]:

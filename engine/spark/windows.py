@@ -31,7 +31,8 @@ def moved(time: Column) -> Column:
 
 
 def window_end(time: Column, window: plan.Window) -> Column:
-    """The end of the window of a time, moved; where windows overlap, that of the last one."""
+    """The end of the window of a time, moved; where windows overlap, that of the last one; of a
+    session, that of the time alone."""
     if isinstance(window, plan.Calendar):
         start = _first_day(_day(time, window.time_zone), window)
         return moved(_midnight(_days_later(start, window), window.time_zone))
@@ -74,8 +75,13 @@ def watermarked(end: Column, name: str, delay_ms: int) -> Column:
     return end.alias(name, metadata={_DELAY: delay_ms})
 
 
-def _micros(window: plan.Tumbling | plan.Hopping) -> tuple[int, int]:
-    """How long a window is, and how far the next one is."""
+def _micros(window: plan.Tumbling | plan.Hopping | plan.Session) -> tuple[int, int]:
+    """How long a window is, and how far the next one is.
+
+    Of sessions, those of a single row: as long as the gap, and one may begin at any moment.
+    """
+    if isinstance(window, plan.Session):
+        return window.gap_ms * 1000, 1
     slide_ms = window.slide_ms if isinstance(window, plan.Hopping) else window.size_ms
     return window.size_ms * 1000, slide_ms * 1000
 

@@ -27,12 +27,14 @@ class Route:
         stream: the stream's name.
         description: the stream as outputs know it.
         outputs: indexes of the factories that take it.
+        removes: whether its rows name, by keys and start, windows that are no more.
     """
 
     column: str
     stream: str
     description: Any
     outputs: tuple[int, ...]
+    removes: bool = False
 
 
 def write(
@@ -77,11 +79,14 @@ class _Task:
                 for route in self.routes:
                     rows = _rows(batch, route.column, self.batch)
                     if rows.num_rows:
-                        rows = _counted(counts, route.stream, rows)
+                        if not route.removes:
+                            rows = _counted(counts, route.stream, rows)
                         for index in route.outputs:
                             if index not in writers:
                                 writers[index] = self.factories[index](partition)
-                            writers[index].write(route.description, rows)
+                            writer = writers[index]
+                            act = writer.remove if route.removes else writer.write
+                            act(route.description, rows)
             for writer in writers.values():
                 writer.commit()
         except BaseException:

@@ -1,0 +1,136 @@
+"""Rows become sessions: windows that last as long as rows of a key follow each other by less than
+the gap.
+
+Spark has session windows, and refuses them where a window's row is written again when it changes. A
+window that is computed cannot grow either. So the rows of sessions that may still go on are kept
+between batches, and a batch makes its sessions of those rows and its own, by the same aggregates
+as other windows. What that costs grows with the rows that are kept.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType, TimestampType
+
+from engine import plan
+from engine.fusion import Unit
+from engine.spark.aggregate import END, UNIT, Grouping
+from engine.spark.windows import bounds, is_refused
+
+#: Of a row: whether it is of this batch; whether it was refused; the session that it was written
+#: in, and the one that it is in, both by the end of a session of its first row alone; whether that
+#: one has rows of this batch, and may still go on.
+_FRESH, _LATE, _WRITTEN, _FIRST = "_fresh", "_late", "_written", "_first"
+_TOUCHED, _KEPT = "_touched", "_kept"
+#: The column, not null in some row where a row was refused.
+REFUSED = "_refused"
+
+
+class Sessions(Grouping):
+    """The sessions of a query: of the rows that ``entering`` gives, whose end is that of a session
+    of the row alone."""
+
+    def joined(
+        self, fresh: DataFrame, kept: DataFrame | None, watermark_ms: int | None
+    ) -> DataFrame:
+        """The rows of a batch and those kept before it, each with its session.
+
+        Args:
+            watermark_ms: up to where rows are refused; None where nothing is.
+        """
+        is_late = F.lit(False) if watermark_ms is None else is_refused(F.col(END), watermark_ms)
+        nowhere = F.lit(None).cast("timestamp")
+        rows = fresh.withColumns({_FRESH: F.lit(True), _LATE: is_late, _WRITTEN: nowhere})
+        if kept is not None:
+            rows = rows.unionByName(kept.withColumns({_FRESH: F.lit(False), _LATE: F.lit(False)}))
+        series = Window.partitionBy(*self._key).orderBy(END)
+        passed = F.unix_micros(END) - F.unix_micros(F.lag(END).over(series))
+        begins = F.coalesce(passed >= self._gap(), F.lit(True))
+        until_here = series.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+        rows = rows.withColumn("_begin", F.when(begins, F.col(END)))
+        rows = rows.withColumn(_FIRST, F.last("_begin", True).over(until_here)).drop("_begin")
+        session = Window.partitionBy(*self._key, _FIRST)
+        return rows.withColumns(
+            {
+                _TOUCHED: F.max(_FRESH).over(session),
+                _KEPT: self._is_kept(F.max(END).over(session), watermark_ms),
+            }
+        )
+
+    def written(self, joined: DataFrame) -> DataFrame:
+        """A struct column for each aggregation, of the sessions that have new rows; beside each the
+        sessions that are no more, since they became a part of another one; and ``REFUSED``."""
+        grouped = joined.filter(_TOUCHED).groupBy(*self._key, _FIRST)
+        before = F.collect_set(_WRITTEN).alias(_WRITTEN)
+        return self.results(grouped.agg(F.max(END).alias(END), before, *self.aggregates()))
+
+    def left(self, joined: DataFrame) -> DataFrame:
+        """The rows that the next batch needs."""
+        rows = joined.filter(_KEPT).withColumn(_WRITTEN, F.col(_FIRST))
+        return rows.drop(_FRESH, _LATE, _FIRST, _TOUCHED, _KEPT)
+
+    def kept_schema(self, fresh: StructType) -> StructType:
+        """What ``left`` gives of rows of this schema."""
+        return StructType([*fresh, StructField(_WRITTEN, TimestampType())])
+
+    def result_columns(self) -> list[Column]:
+        gone = [self._gone(unit, member) for unit in self.units for member in unit.members]
+        was_refused = F.when(F.col(_LATE), F.struct(_LATE)).alias(REFUSED)
+        return [*super().result_columns(), *gone, was_refused]
+
+    def bounds(self, unit: Unit) -> tuple[Column, Column]:
+        start, _ = bounds(F.col(_FIRST), unit.window)
+        _, end = bounds(F.col(END), unit.window)
+        return start, end
+
+    def of_unit(self, unit: Unit, column: Column) -> Column:
+        return F.when(~F.col(_LATE), super().of_unit(unit, column))
+
+    def gone_columns(self) -> dict[str, str]:
+        """The columns of sessions that are no more -> their streams."""
+        members = [member for unit in self.units for member in unit.members]
+        return {gone_column(self._stream(each)): each.name for each in members}
+
+    def _gone(self, unit: Unit, member: plan.Aggregation) -> Column:
+        """Keys and starts of the sessions that this one has taken the place of."""
+        firsts = F.array_except(F.col(_WRITTEN), F.array(_FIRST))
+
+        def row(first: Column) -> Column:
+            return F.struct(bounds(first, unit.window)[0], *self.keys(unit, member))
+
+        return self.of_unit(unit, F.transform(firsts, row)).alias(gone_column(self._stream(member)))
+
+    @property
+    def _key(self) -> list[str]:
+        """What tells series of sessions from each other."""
+        return [*(name for name in self.columns if name != END), _LATE]
+
+    def _gap(self) -> Column:
+        """The gap of a row's unit, in microseconds."""
+        gaps = [F.lit(_gap_ms(unit) * 1000) for unit in self.units]
+        if len(gaps) == 1:
+            return gaps[0]
+        cases = zip(self.units, gaps, strict=True)
+        return F.coalesce(*[F.when(F.col(UNIT) == F.lit(unit.id), gap) for unit, gap in cases])
+
+    def _is_kept(self, end: Column, watermark_ms: int | None) -> Column:
+        """Whether a row that is not refused could join a session with this end.
+
+        Such a row has its own end, a gap behind it, behind the watermark; and it is before the end
+        of the session. The watermark never goes back, so what is forgotten stays as it is.
+        """
+        if watermark_ms is None:
+            return ~F.col(_LATE)
+        latest = F.timestamp_micros(F.unix_micros(end) + self._gap())
+        return ~F.col(_LATE) & ~is_refused(latest, watermark_ms)
+
+
+def _gap_ms(unit: Unit) -> int:
+    assert isinstance(unit.window, plan.Session)
+    return unit.window.gap_ms
+
+
+def gone_column(index: int) -> str:
+    """The column that holds what was an aggregation's session, and is no more."""
+    return f"_gone{index}"
