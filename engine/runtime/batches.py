@@ -18,6 +18,7 @@ from engine.runtime.progress import Progress
 from engine.runtime.report import Report
 from engine.runtime.stopping import Stopping
 from engine.runtime.windows import Kept
+from engine.spark.logical import settled
 from engine.spark.microbatch import MicroBatch
 from engine.spark.query import LEDGER, Compiled, counts
 from engine.spark.sessions import REFUSED, Sessions
@@ -134,7 +135,7 @@ class Batches:
         assert self.checkpoint is not None
         fresh = micro.frame
         if self.compiled.streams:
-            fresh = micro.settled(self.compiled.session_rows(micro.every_row()))
+            fresh = settled(self.compiled.session_rows(micro.every_row()))
         kept = Kept(sessions, self.checkpoint, "sessions", comes_later=True)
         with kept.rows(fresh, number, micro.late_watermark_ms()) as rows:
             told = write(rows, self.outputs.session_routes(sessions), factories, number)
@@ -184,7 +185,11 @@ class Batches:
         wanted = self._wanted(values, is_late=watermark is not None)
         if not wanted:
             return {}
-        return self._write_side(micro.every_row(), watermark, wanted, factories, number)
+        if wanted == {LATE} and watermark is not None:
+            every = micro.older_rows(watermark)
+        else:
+            every = micro.every_row()
+        return self._write_side(every, watermark, wanted, factories, number)
 
     def _wanted(self, values: Any, is_late: bool) -> frozenset[str]:
         """The side streams of this batch: those that are taken and have rows, and late ones always,

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from engine import plan
 from engine.fusion import Slot, Unit, derived, key_types, shared_slots, slots, text
 from engine.spark.expression import field_column
+from engine.spark.logical import expanded
 from engine.spark.rows import MOVED, ORDER, TIME, needs_order
 from engine.spark.stages import add_columns, compile_expression
 from engine.spark.windows import bounds, watermarked, window_end, window_ends
@@ -81,7 +82,7 @@ class Grouping:
         zone = self.query.time_zone
         arguments = self._arguments()
         frame = add_columns(frame, arguments, zone) if arguments else frame
-        return self._single(frame) if len(self.units) == 1 else self._exploded(frame)
+        return self._single(frame) if len(self.units) == 1 else self._expanded(frame)
 
     @property
     def columns(self) -> list[str]:
@@ -148,19 +149,17 @@ class Grouping:
         rows = frame.filter(F.when(F.col(MOVED).isNotNull(), met))
         return self._ended(rows.select(*self._entering(0), *self._order()))
 
-    def _exploded(self, frame: DataFrame) -> DataFrame:
-        candidates = [
-            F.when(
-                taken(unit, self.first + index),
-                F.struct(F.lit(unit.id).alias(UNIT), *self._entering(index)),
-            )
+    def _expanded(self, frame: DataFrame) -> DataFrame:
+        order = self._order()
+        lists = [
+            [
+                F.when(taken(unit, self.first + index), F.lit(unit.id)).alias(UNIT),
+                *self._entering(index),
+                *order,
+            ]
             for index, unit in enumerate(self.units)
         ]
-        order = self._order()
-        # As with one unit: a row that no unit takes moves the watermark.
-        entering = F.when(F.col(MOVED).isNotNull(), F.array_compact(F.array(*candidates)))
-        rows = frame.select(entering.alias("_rows"), *order)
-        return self._ended(rows.select(F.inline("_rows"), *([ORDER] if order else [])))
+        return self._ended(expanded(frame, lists).filter(F.col(UNIT).isNotNull()))
 
     def _ended(self, rows: DataFrame) -> DataFrame:
         """The rows, one for each window, with the watermark on the window's end."""

@@ -13,6 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from engine.spark.logical import frame_of, narrowed
+from engine.spark.rows import TIME
+from engine.spark.windows import is_before
 
 
 @dataclass(frozen=True)
@@ -58,29 +63,28 @@ class MicroBatch:
 
     def every_row(self) -> DataFrame:
         """All rows of this batch as they were before the ledger counted them; read again."""
-        marked = next(
-            node for node in _walk(self.execution.analyzed()) if node.nodeName() == "CollectMetrics"
+        return frame_of(self.frame.sparkSession, self._counted)
+
+    def older_rows(self, watermark_ms: int) -> DataFrame:
+        """Those of every row that happened before a watermark: all are read again, but of the
+        others no more is parsed than their time.
+        """
+        every = self.every_row()
+        nodes = []
+        for node in _walk(self._counted):
+            nodes.append(node)
+            if node.nodeName() == "Repartition":  # it stands on the records, see ``rows``
+                break
+        return narrowed(every, nodes, every.filter(is_before(F.col(TIME), watermark_ms)))
+
+    @cached_property
+    def _counted(self) -> Any:
+        """What the ledger counts, as Spark plans it."""
+        return next(
+            node.child()
+            for node in _walk(self.execution.analyzed())
+            if node.nodeName() == "CollectMetrics"
         )
-        return self._frame(marked.child())
-
-    def settled(self, frame: DataFrame) -> DataFrame:
-        """What was made of ``every_row``, as rows that are there: Spark takes it for a stream, and
-        would not write it to files."""
-        rows = frame._jdf.queryExecution().toRdd()
-        return self._frame(self._of("execution.LogicalRDD").fromDataset(rows, frame._jdf, False))
-
-    def _frame(self, plan: Any) -> DataFrame:
-        session = self.frame.sparkSession
-        of_rows = self._of("classic.Dataset").ofRows
-        return DataFrame(of_rows(session._jsparkSession, plan), session)
-
-    def _of(self, name: str) -> Any:
-        """What Spark's class of this name has beside its instances."""
-        assert self.spark._jvm is not None
-        found: Any = self.spark._jvm.org.apache.spark.sql
-        for part in f"{name}$".split("."):
-            found = getattr(found, part)
-        return getattr(found, "MODULE$")
 
     @cached_property
     def _saves(self) -> list[Any]:
