@@ -95,6 +95,31 @@ def test_what_differs_is_told_with_its_window(job: Job) -> None:
     ]
 
 
+def test_sessions_that_differ_are_told(job: Job) -> None:
+    path = job.config({"name": "w", "window": {"gap": "5 seconds"}, "rule": ["total: sum(value)"]})
+    query = check(str(path)).query
+    assert query is not None
+    sides = {  # start, end, total, rows
+        "main": [("10", "16", 1, 2), ("20", "25", 1, 1), ("27", "32", 1, 1), ("50", "55", 1, 1)],
+        "batch": [("10", "16", 1, 2), ("20", "32", 2, 2), ("44", "63", 9, 5)],
+    }
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("ATTACH ':memory:' AS batch")
+        for side, rows in sides.items():
+            connection.execute(f"CREATE TABLE {side}.w (window_start, window_end, total, _rows)")
+            connection.executemany(f"INSERT INTO {side}.w VALUES (?, ?, ?, ?)", rows)
+        connection.execute("CREATE TABLE main.late (aggregation, window_start)")
+        late = [("w", each) for each in ("44", "48", "58")]
+        connection.executemany("INSERT INTO late VALUES (?, ?)", late)
+        found = compared(connection, query.aggregations[0])
+    assert found.text().splitlines() == [
+        "  w: 3 windows, 1 of them short of their 3 late rows: 3 differ",
+        "    20: window_end 25, 32 in the batch",
+        "    20: total 1, 2 in the batch",
+        "    44: 1 rows and 3 late ones, 5 in the batch",
+    ]
+
+
 def test_what_differs_is_told_the_first_of_many() -> None:
     found = Comparison("w", windows=9)
     for number in range(7):

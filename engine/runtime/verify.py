@@ -147,7 +147,7 @@ def _windows(
 
     What the stream has of a window are pieces: a row of its own and late rows. They have the start
     of that window, but for sessions: late rows would have made one of several, or one that begins
-    sooner, so a piece is of the session of the batch that it lies in.
+    sooner, so a piece is of the last session of the batch that does not begin behind it.
     """
     table, rows = quoted(aggregation.name), quoted(_ROWS)
     place = [*(quoted(key.name) for key in aggregation.keys), quoted(plan.WINDOW_START)]
@@ -156,8 +156,8 @@ def _windows(
     if isinstance(aggregation.window, plan.Session):
         within = "".join(f"b.{each} = p.{each} AND " for each in place[:-1])
         start = (
-            f"coalesce((SELECT b.window_start FROM batch.{table} b WHERE {within}b.window_start <= "
-            f"{start} AND {start} < b.window_end ORDER BY b.window_start DESC LIMIT 1), {start})"
+            f"coalesce((SELECT max(b.window_start) FROM batch.{table} b "
+            f"WHERE {within}b.window_start <= {start}), {start})"
         )
     connection.execute("DROP TABLE IF EXISTS temp._pieces")
     connection.execute(

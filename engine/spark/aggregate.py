@@ -205,7 +205,7 @@ class Grouping:
                 for each, (aggregate, slot) in filled.items()
             }
             for member in unit.members:
-                stream = self._stream(member)
+                stream = self.stream(member)
                 known = {
                     text(each): plan.Reference(derived_column(stream, place), each.type)
                     for place, each in enumerate(derived(member))
@@ -217,12 +217,15 @@ class Grouping:
 
     def result_columns(self) -> list[Column]:
         """A struct column for each aggregation; null where a window is not of it."""
-        return [self._struct(unit, member) for unit in self.units for member in unit.members]
+        return [self._struct(unit, member) for unit, member in self.members()]
+
+    def members(self) -> list[tuple[Unit, plan.Aggregation]]:
+        """The aggregations, each with its unit."""
+        return [(unit, member) for unit in self.units for member in unit.members]
 
     def streams(self) -> dict[str, str]:
         """The result columns -> their streams."""
-        members = [member for unit in self.units for member in unit.members]
-        return {stream_column(self._stream(each)): each.name for each in members}
+        return {stream_column(self.stream(each)): each.name for _, each in self.members()}
 
     def bounds(self, unit: Unit) -> tuple[Column, Column]:
         """Start and end of the windows of a unit, as users see them."""
@@ -232,7 +235,8 @@ class Grouping:
         """The column where a row is of the unit, else null."""
         return F.when(F.col(UNIT) == F.lit(unit.id), column) if len(self.units) > 1 else column
 
-    def _stream(self, member: plan.Aggregation) -> int:
+    def stream(self, member: plan.Aggregation) -> int:
+        """The place of an aggregation in the config: a part of its columns' names."""
         return self.query.aggregations.index(member)
 
     def _struct(self, unit: Unit, member: plan.Aggregation) -> Column:
@@ -240,11 +244,11 @@ class Grouping:
             *self.bounds(unit),
             *self.keys(unit, member),
             *[
-                F.col(f"_m{self._stream(member)}_{place}").alias(measure.name)
+                F.col(f"_m{self.stream(member)}_{place}").alias(measure.name)
                 for place, measure in enumerate(member.measures)
             ],
         ]
-        return self.of_unit(unit, F.struct(*columns)).alias(stream_column(self._stream(member)))
+        return self.of_unit(unit, F.struct(*columns)).alias(stream_column(self.stream(member)))
 
     def keys(self, unit: Unit, member: plan.Aggregation) -> list[Column]:
         """The keys of an aggregation of a unit, by their names."""

@@ -75,7 +75,7 @@ class Sessions(Grouping):
         return StructType([*fresh, StructField(_WRITTEN, TimestampType())])
 
     def result_columns(self) -> list[Column]:
-        gone = [self._gone(unit, member) for unit in self.units for member in unit.members]
+        gone = [self._gone(unit, member) for unit, member in self.members()]
         was_refused = F.when(F.col(_LATE), F.struct(_LATE)).alias(REFUSED)
         return [*super().result_columns(), *gone, was_refused]
 
@@ -89,8 +89,7 @@ class Sessions(Grouping):
 
     def gone_columns(self) -> dict[str, str]:
         """The columns of sessions that are no more -> their streams."""
-        members = [member for unit in self.units for member in unit.members]
-        return {gone_column(self._stream(each)): each.name for each in members}
+        return {gone_column(self.stream(each)): each.name for _, each in self.members()}
 
     def _gone(self, unit: Unit, member: plan.Aggregation) -> Column:
         """Keys and starts of the sessions that this one has taken the place of."""
@@ -99,7 +98,7 @@ class Sessions(Grouping):
         def row(first: Column) -> Column:
             return F.struct(bounds(first, unit.window)[0], *self.keys(unit, member))
 
-        return self.of_unit(unit, F.transform(firsts, row)).alias(gone_column(self._stream(member)))
+        return self.of_unit(unit, F.transform(firsts, row)).alias(gone_column(self.stream(member)))
 
     @property
     def _key(self) -> list[str]:

@@ -78,15 +78,14 @@ class _Task:
             for batch in batches:
                 for route in self.routes:
                     rows = _rows(batch, route.column, self.batch)
-                    if rows.num_rows:
-                        if not route.removes:
-                            rows = _counted(counts, route.stream, rows)
-                        for index in route.outputs:
-                            if index not in writers:
-                                writers[index] = self.factories[index](partition)
-                            writer = writers[index]
-                            act = writer.remove if route.removes else writer.write
-                            act(route.description, rows)
+                    if rows.num_rows and not route.removes:
+                        rows = _counted(counts, route.stream, rows)
+                    for index in route.outputs if rows.num_rows else ():
+                        if index not in writers:
+                            writers[index] = self.factories[index](partition)
+                        writer = writers[index]
+                        act = writer.remove if route.removes else writer.write
+                        act(route.description, rows)
             for writer in writers.values():
                 writer.commit()
         except BaseException:
