@@ -91,9 +91,8 @@ def _window(window: plan.Window) -> str:
         case plan.Tumbling():
             return f"tumbling, {window}"
         case plan.Hopping():
-            count = -(-window.size_ms // window.slide_ms)
-            most = "" if window.size_ms % window.slide_ms == 0 else "at most "
-            return f"hopping, {window}; a row is in {most}{count} of them"
+            often = f"{window.fewest}" if window.is_even else f"at most {window.fewest + 1}"
+            return f"hopping, {window}; a row is in {often} of them"
         case plan.Calendar():
             weeks = ", from Monday" if window.unit == "week" else ""
             return f"calendar, {window}{weeks}"

@@ -138,6 +138,16 @@ class Hopping:
     size_ms: int
     slide_ms: int
 
+    @property
+    def fewest(self) -> int:
+        """In how many windows a row is, at least."""
+        return self.size_ms // self.slide_ms
+
+    @property
+    def is_even(self) -> bool:
+        """Whether each row is in so many; else some are in one more."""
+        return self.size_ms % self.slide_ms == 0
+
     def __str__(self) -> str:
         return f"{readable(self.size_ms)} every {readable(self.slide_ms)}"
 

@@ -34,7 +34,7 @@ def windows(draw: st.DrawFn) -> tuple[Any, tuple[Any, ...]]:
             return f"{size} seconds", (size, size)
         case "hopping":
             slide = draw(st.sampled_from(SIZES[1:]))
-            size = slide * draw(st.integers(1, 4))
+            size = slide * draw(st.integers(1, 4)) + draw(st.sampled_from([0, 0, 1, slide // 3]))
             return {"size": f"{size} seconds", "slide": f"{slide} seconds"}, (size, slide)
         case _:
             zone = draw(st.sampled_from(ZONES))
@@ -46,13 +46,16 @@ def windows(draw: st.DrawFn) -> tuple[Any, tuple[Any, ...]]:
 @st.composite
 def aggregations(draw: st.DrawFn, name: str) -> Aggregation:
     window, about = draw(windows())
+    # What goes on from a window needs one that ends where it begins.
+    is_even = not isinstance(about[0], int) or about[0] % about[1] == 0
+    measures = draw(st.permutations([*MEASURES, *([DELTA] if is_even else [])]))
     return Aggregation(
         name,
         window,
         about,
         draw(st.sampled_from([(), ("key",), ("key",), ("band",), ("band", "key")])),
         draw(st.sampled_from([None, None, *CONDITIONS])),
-        tuple(draw(st.permutations([*MEASURES, DELTA]))[: draw(st.integers(1, 4))]),
+        tuple(measures[: draw(st.integers(1, 4))]),
     )
 
 
@@ -120,7 +123,7 @@ def test_what_a_run_gives_is_what_plain_python_says(
         processing={"allowed_lateness": f"{world.lateness} seconds"},
     )
     report = job.run(mode)
-    assert report["aggregations"] == model.accounts
+    assert (report["rows_read"], report["aggregations"]) == model.reported()
     for each in world.aggregations:
         names = [*each.keys, "window_start", "window_end"]
         names += [f"m{place}" for place in range(len(each.measures))]

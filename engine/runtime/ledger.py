@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.spark.query import Entry
 
 TERMS = ("malformed", "filtered", "late", "aggregated")
 
 
 @dataclass
 class Account:
-    """Where the rows went, for one aggregation.
+    """Where the rows went, for one aggregation; a row counts once for each window that it is in.
 
-    ``before``: those that were read before the aggregation was added to a config that had run.
+    Args:
+        rows: how many there should be: each malformed row once, the others once for each window.
+        before: those that were read before the aggregation was added to a config that had run.
     """
 
+    rows: int = 0
     malformed: int = 0
     filtered: int = 0
     late: int = 0
@@ -25,12 +31,16 @@ class Account:
 
     @property
     def total(self) -> int:
-        return sum(asdict(self).values())
+        """The sum of the terms."""
+        return sum(getattr(self, term) for term in (*TERMS, "before"))
 
-    def report(self) -> dict[str, int]:
-        """The terms; ``before`` only where there is something."""
-        terms = asdict(self)
-        return terms if self.before else {each: terms[each] for each in TERMS}
+    def report(self, rows_read: int) -> dict[str, int]:
+        """The terms; ``rows_read`` only where it is another one, ``before`` where there is
+        something."""
+        found = {term: getattr(self, term) for term in TERMS}
+        if self.before:
+            found["before"] = self.before
+        return found if self.rows == rows_read else {"rows_read": self.rows, **found}
 
 
 @dataclass
@@ -50,25 +60,26 @@ class Ledger:
         self,
         rows: int,
         malformed: int,
-        aggregations: Mapping[str, tuple[int, int, int]],
+        aggregations: Mapping[str, Entry],
         late: Mapping[str, int],
     ) -> None:
         """Adds a micro-batch.
 
         Args:
-            aggregations: name -> (malformed for it, filtered, entering its windows).
-            late: name -> how many of the entering rows its windows refused.
+            rows: that were read, each once; of them ``malformed``.
+            late: aggregation -> how many of those that entered its windows these refused.
         """
         self.batches += 1
         self.rows += rows
         self.malformed += malformed
-        for name, (broken, filtered, entering) in aggregations.items():
+        for name, entry in aggregations.items():
             account = self.aggregations.setdefault(name, Account())
             refused = late.get(name, 0)
-            account.malformed += broken
-            account.filtered += filtered
+            account.rows += entry.rows
+            account.malformed += entry.malformed
+            account.filtered += entry.filtered
             account.late += refused
-            account.aggregated += entering - refused
+            account.aggregated += entry.entering - refused
 
     def continued(self, names: Iterable[str], renamed: Mapping[str, str]) -> Ledger:
         """The ledger of a config that goes on with other aggregations; of its own it is the same.
@@ -79,7 +90,9 @@ class Ledger:
         """
         known = self.aggregations
         accounts = {
-            name: known.get(name) or known.get(renamed.get(name, "")) or Account(before=self.rows)
+            name: known.get(name)
+            or known.get(renamed.get(name, ""))
+            or Account(rows=self.rows, before=self.rows)
             for name in names
         }
         return replace(self, aggregations=accounts)
@@ -88,13 +101,20 @@ class Ledger:
         """What does not close, a sentence for each aggregation; empty when all is well."""
         found = []
         for name, account in self.aggregations.items():
-            off = self.rows - account.total
+            off = account.rows - account.total
             negative = [term for term in TERMS if getattr(account, term) < 0]
             if off:
-                found.append(f"'{name}': {off:+,} rows of {self.rows:,} are not accounted for")
+                found.append(f"'{name}': {off:+,} rows of {account.rows:,} are not accounted for")
             if negative:
                 found.append(f"'{name}': fewer rows entered its windows than were late")
         return found
+
+    @property
+    def rows_read(self) -> int:
+        """What the terms of each aggregation add up to, where that is one number; else the rows,
+        each once."""
+        totals = {each.rows for each in self.aggregations.values()}
+        return totals.pop() if len(totals) == 1 else self.rows
 
     @property
     def is_balanced(self) -> bool:
@@ -107,7 +127,11 @@ class Ledger:
     def loaded(cls, text: str) -> Ledger:
         """The ledger that ``dumped`` wrote."""
         values = json.loads(text)
-        accounts = {name: Account(**each) for name, each in values.pop("aggregations").items()}
+        # Kept by an older version, an account has no number of its own: it was that of all.
+        accounts = {
+            name: Account(**{"rows": values["rows"], **each})
+            for name, each in values.pop("aggregations").items()
+        }
         return cls(**values, aggregations=accounts)
 
     def report(self, name: str, mode: str, started: str, ended: str | None) -> dict[str, Any]:
@@ -118,9 +142,11 @@ class Ledger:
             "batches": self.batches,
             "started": started,
             "ended": ended,
-            "rows_read": self.rows,
+            "rows_read": self.rows_read,
             "malformed": self.malformed,
-            "aggregations": {name: each.report() for name, each in self.aggregations.items()},
+            "aggregations": {
+                name: each.report(self.rows_read) for name, each in self.aggregations.items()
+            },
             "balanced": self.is_balanced,
         }
 
@@ -134,6 +160,8 @@ class Ledger:
         if self.aggregations:
             accounts = self.aggregations.values()
             terms = (*TERMS, "before") if any(each.before for each in accounts) else TERMS
+            if any(each.rows != self.rows for each in accounts):
+                terms = ("rows", *terms)
             rows: list[tuple[str, ...]] = [("", *terms)]
             for each, account in self.aggregations.items():
                 rows.append((each, *(f"{getattr(account, term):,}" for term in terms)))

@@ -15,7 +15,7 @@ from engine.spark.derived import Derivation
 from engine.spark.parse import OK
 from engine.spark.rows import MOVED, TIME, rows
 from engine.spark.side import side_columns
-from engine.spark.windows import moved
+from engine.spark.windows import is_in_one_more, moved
 
 #: The name of the counts in Spark's plan; the node that makes them also marks where the rows of a
 #: micro-batch are whole: malformed ones too, with all their fields.
@@ -84,33 +84,56 @@ def _counts(fused: Sequence[Unit]) -> list[Column]:
         F.count(F.when(~F.col(OK), 1)).alias(_MALFORMED),
     ]
     for index, unit in enumerate(fused):
+        stages = {}
         if unit.where is not None:
-            met = F.col(OK) & F.col(f"_where{index}")
-            counts.append(F.count(F.when(met, 1)).alias(f"met{index}"))
+            stages[f"met{index}"] = F.col(OK) & F.col(f"_where{index}")
         if unit.keys:
-            entering = F.col(OK) & taken(unit, index)
-            counts.append(F.count(F.when(entering, 1)).alias(f"taken{index}"))
+            stages[f"taken{index}"] = F.col(OK) & taken(unit, index)
+        counts += [F.count(F.when(those, 1)).alias(name) for name, those in stages.items()]
+        if isinstance(unit.window, plan.Hopping) and not unit.window.is_even:
+            more = is_in_one_more(F.col(TIME), unit.window)
+            for name, those in {f"ok{index}": F.col(OK), **stages}.items():
+                counts.append(F.count(F.when(those & more, 1)).alias(f"more_{name}"))
     return counts
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What a micro-batch read, and what each aggregation did with it; late rows not yet parted."""
+class Entry:
+    """What of a micro-batch enters the windows of an aggregation; late rows not yet parted.
+
+    A malformed row counts once, a well-formed one once for each window that it is in.
+
+    Args:
+        rows: all of them.
+        malformed: for this aggregation, those without a key too.
+    """
 
     rows: int
     malformed: int
-    #: Aggregation -> (malformed for it, filtered, entering its windows).
-    aggregations: Mapping[str, tuple[int, int, int]]
+    filtered: int
+    entering: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a micro-batch read, each row once, and what of it enters each aggregation."""
+
+    rows: int
+    malformed: int
+    aggregations: Mapping[str, Entry]
 
 
 def counts(values: Mapping[str, int], fused: Sequence[Unit]) -> Counts:
     """The observed counts, by aggregation."""
     total, malformed = values[_ROWS], values[_MALFORMED]
-    found = {}
+    found: dict[str, Entry] = {}
     for index, unit in enumerate(fused):
-        met = values.get(f"met{index}", total - malformed)
-        entering = values.get(f"taken{index}", met)
-        for member in unit.members:
-            keyless = met - entering
-            found[member.name] = (malformed + keyless, total - malformed - met, entering)
+        fewest = unit.window.fewest if isinstance(unit.window, plan.Hopping) else 1
+        windows = [fewest * (total - malformed) + values.get(f"more_ok{index}", 0)]
+        for stage in ("met", "taken"):
+            rows, more = (values.get(f"{each}{stage}{index}") for each in ("", "more_"))
+            windows.append(windows[-1] if rows is None else fewest * rows + (more or 0))
+        well, met, entering = windows
+        entry = Entry(malformed + well, malformed + met - entering, well - met, entering)
+        found |= dict.fromkeys((member.name for member in unit.members), entry)
     return Counts(total, malformed, found)
