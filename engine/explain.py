@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from engine import plan
 from engine.config.durations import readable
 from engine.dsl.parser import INFIX
-from engine.fusion import derived, key_types, shared_slots, units
+from engine.fusion import derived, key_types, remembered_ms, shared_slots, units
 from engine.plan import stream_columns
 from engine.types import Type
 
@@ -102,6 +102,10 @@ def _state(query: plan.Query) -> Iterator[str]:
     if not query.aggregations:
         return
     fused = units(query.aggregations)
+    if query.deduplicate is not None:
+        known = readable(remembered_ms(query.deduplicate, fused))
+        yield f"a stateful operator drops duplicates by {query.deduplicate}"
+        yield f"it knows a row until the watermark is {known} past the end of its window; behind it"
     if len(fused) == 1:
         yield "one stateful operator, one group a window and key"
     else:

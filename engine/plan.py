@@ -190,6 +190,19 @@ class Aggregation:
 
 
 @dataclass(frozen=True)
+class Deduplicate:
+    """When a row repeats another one: these fields are equal, and none of them null, and their
+    event times no further apart."""
+
+    by: tuple[Reference, ...]
+    within_ms: int
+
+    def __str__(self) -> str:
+        names = ", ".join(each.name for each in self.by)
+        return f"({names}) within {readable(self.within_ms)}"
+
+
+@dataclass(frozen=True)
 class Output:
     """An output and the streams that it takes, by name (``aggregated`` already resolved).
 
@@ -213,6 +226,7 @@ class Query:
         allowed_lateness_ms: how long after a window's end its rows still count.
         max_future_ms: a row dated further ahead of its arrival is malformed; None: no limit.
         batch_ms: time between micro-batches.
+        deduplicate: which rows are not aggregated, because one like them came before.
         spark: settings of the session that the config names.
     """
 
@@ -228,6 +242,7 @@ class Query:
     batch_ms: int
     modules: tuple[str, ...] = ()
     spark: Mapping[str, str] = field(default_factory=dict)
+    deduplicate: Deduplicate | None = None
 
     @property
     def fields(self) -> dict[str, Type]:

@@ -15,7 +15,7 @@ def test_the_totals_are_told_now_and_then_and_at_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     progress = Progress(moves=False, pause=math.inf)
-    ledger = Ledger.of(("hourly", "daily"))
+    ledger = Ledger()
     progress.tell()
     for late in ({}, {"daily": 0}, {"hourly": 3}):
         ledger.add(
@@ -35,7 +35,7 @@ def test_the_totals_are_told_now_and_then_and_at_the_end(
 
 def test_a_line_that_moves_has_the_terms(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(moves=True, total=2000)
-    ledger = Ledger.of(("hourly",))
+    ledger = Ledger()
     ledger.add(1000, 7, {"hourly": Entry(1000, 7, 0, 993)}, {"hourly": 3})
     progress.batch(1000, 0.5, ledger)
     progress.bar.refresh()

@@ -18,6 +18,7 @@ from engine.runtime.progress import Progress
 from engine.runtime.report import Report
 from engine.runtime.stopping import Stopping
 from engine.runtime.windows import KeptWindows
+from engine.spark.duplicates import PASSED
 from engine.spark.microbatch import MicroBatch
 from engine.spark.query import LEDGER, Compiled, counts
 from engine.spark.side import side_frame
@@ -88,8 +89,7 @@ class Batches:
         began = time.monotonic()
         assert self.checkpoint is not None
         if self.is_first:
-            names = tuple(each.name for each in self.query.aggregations)
-            self.ledger = self.checkpoint.ledger(number - 1) or Ledger.of(names)
+            self.ledger = self.checkpoint.ledger(number - 1) or Ledger.of(self.query)
         batch = Batch(number, replayed=self.is_first)
         self.is_first = False
         factories = self.outputs.begin(batch)
@@ -97,7 +97,7 @@ class Batches:
         windows = KeptWindows(self.compiled.derivation, self.checkpoint)
         with windows.rows(micro, number) as rows:
             self._write(rows, dict(self.compiled.streams), factories, number)
-        values = micro.observed(LEDGER)
+        values = {**micro.observed(LEDGER), **micro.observed(PASSED)}
         late = self._side(micro, values, factories, number) if self.compiled.units else {}
         self._entered(values, late)
         self.outputs.finish(batch)
@@ -110,9 +110,8 @@ class Batches:
         batch = Batch(0, replayed=True)
         factories = self.outputs.begin(batch)
         self._write(self.compiled.static_rows(), dict(self.compiled.streams), factories, 0)
-        observation = self.compiled.observation
-        assert observation is not None
-        values = {name: int(value) for name, value in observation.get.items()}
+        observed = [each.get for each in self.compiled.observations]
+        values = {name: int(value) for each in observed for name, value in each.items()}
         every = self.compiled.every_row
         wanted = self._wanted(values, is_late=False)
         if self.compiled.units and wanted and every is not None:
@@ -137,7 +136,7 @@ class Batches:
         wanted = self._wanted(values, is_late=watermark is not None)
         if not wanted:
             return {}
-        return self._write_side(micro.every_row(), watermark, wanted, factories, number)
+        return self._write_side(micro.every_row(LEDGER), watermark, wanted, factories, number)
 
     def _wanted(self, values: Any, is_late: bool) -> frozenset[str]:
         """The side streams of this batch: those that are taken and have rows, and late ones always,

@@ -20,7 +20,11 @@ def fingerprint(query: plan.Query) -> dict[str, Any]:
     """What a checkpoint keeps of a config, secrets left out: plain values, to be kept as JSON."""
     unit_of = {each.name: unit for unit in units(query.aggregations) for each in unit.members}
     return {
-        "state": {**state(query.aggregations), "gone": []},
+        "state": {
+            **state(query.aggregations),
+            "gone": [],
+            "deduplicate": _deduplicate(query.deduplicate),
+        },
         "input": {"input_type": query.input.method, **_options(query.input.source)},
         "config": dict(_config(query)),
         "aggregations": {
@@ -67,6 +71,13 @@ def _config(query: plan.Query) -> Iterator[tuple[str, str]]:
     # Rules name fields: in another order they mean the same, unless one hides a field.
     if {rule.name for rule in query.rules} & {each.name for each in query.input.fields}:
         yield "the order of the rules", ", ".join(rule.name for rule in query.rules)
+
+
+def _deduplicate(deduplicate: plan.Deduplicate | None) -> dict[str, str] | None:
+    if deduplicate is None:
+        return None
+    by = sorted(f"{each.name} ({each.type})" for each in deduplicate.by)
+    return {"by": ", ".join(by), "within": readable(deduplicate.within_ms)}
 
 
 def _measure(rule: plan.Rule) -> dict[str, Any]:

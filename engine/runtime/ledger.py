@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from engine import plan
+
 if TYPE_CHECKING:
     from engine.spark.query import Entry
 
-TERMS = ("malformed", "filtered", "late", "aggregated")
+TERMS = ("malformed", "filtered", "late", "duplicate", "aggregated")
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Account:
     malformed: int = 0
     filtered: int = 0
     late: int = 0
+    duplicate: int = 0
     aggregated: int = 0
     before: int = 0
 
@@ -34,10 +37,10 @@ class Account:
         """The sum of the terms."""
         return sum(getattr(self, term) for term in (*TERMS, "before"))
 
-    def report(self, rows_read: int) -> dict[str, int]:
+    def report(self, terms: Iterable[str], rows_read: int) -> dict[str, int]:
         """The terms; ``rows_read`` only where it is another one, ``before`` where there is
         something."""
-        found = {term: getattr(self, term) for term in TERMS}
+        found = {term: getattr(self, term) for term in terms}
         if self.before:
             found["before"] = self.before
         return found if self.rows == rows_read else {"rows_read": self.rows, **found}
@@ -45,16 +48,27 @@ class Account:
 
 @dataclass
 class Ledger:
-    """The sums of all micro-batches since the checkpoint began, restarts included."""
+    """The sums of all micro-batches since the checkpoint began, restarts included.
+
+    Args:
+        deduplicates: whether a row may be a duplicate; else that is no term.
+    """
 
     batches: int = 0
     rows: int = 0
     malformed: int = 0
+    deduplicates: bool = False
     aggregations: dict[str, Account] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, names: tuple[str, ...]) -> Ledger:
-        return cls(aggregations={name: Account() for name in names})
+    def of(cls, query: plan.Query) -> Ledger:
+        """The ledger before the first batch."""
+        accounts = {each.name: Account() for each in query.aggregations}
+        return cls(deduplicates=query.deduplicate is not None, aggregations=accounts)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        return tuple(term for term in TERMS if term != "duplicate" or self.deduplicates)
 
     def add(
         self,
@@ -79,7 +93,9 @@ class Ledger:
             account.malformed += entry.malformed
             account.filtered += entry.filtered
             account.late += refused
-            account.aggregated += entry.entering - refused
+            passed = entry.entering - refused if entry.passed is None else entry.passed
+            account.duplicate += entry.entering - refused - passed
+            account.aggregated += passed
 
     def continued(self, names: Iterable[str], renamed: Mapping[str, str]) -> Ledger:
         """The ledger of a config that goes on with other aggregations; of its own it is the same.
@@ -106,7 +122,9 @@ class Ledger:
             if off:
                 found.append(f"'{name}': {off:+,} rows of {account.rows:,} are not accounted for")
             if negative:
-                found.append(f"'{name}': fewer rows entered its windows than were late")
+                found.append(
+                    f"'{name}': more rows were late or aggregated than entered its windows"
+                )
         return found
 
     @property
@@ -145,7 +163,8 @@ class Ledger:
             "rows_read": self.rows_read,
             "malformed": self.malformed,
             "aggregations": {
-                name: each.report(self.rows_read) for name, each in self.aggregations.items()
+                name: each.report(self.terms, self.rows_read)
+                for name, each in self.aggregations.items()
             },
             "balanced": self.is_balanced,
         }
@@ -159,7 +178,9 @@ class Ledger:
         lines = [f"{head}, {self.malformed:,} malformed"]
         if self.aggregations:
             accounts = self.aggregations.values()
-            terms = (*TERMS, "before") if any(each.before for each in accounts) else TERMS
+            terms = self.terms
+            if any(each.before for each in accounts):
+                terms = (*terms, "before")
             if any(each.rows != self.rows for each in accounts):
                 terms = ("rows", *terms)
             rows: list[tuple[str, ...]] = [("", *terms)]

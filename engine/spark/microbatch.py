@@ -14,6 +14,9 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+#: The grouping, and what drops duplicates before it: what is late is refused by the first of them.
+_STATEFUL = ("StateStoreSave", "StreamingDeduplicateWithinWatermark")
+
 
 @dataclass(frozen=True)
 class MicroBatch:
@@ -41,7 +44,7 @@ class MicroBatch:
         return {each: int(row.getLong(i)) for i, each in enumerate(names)}
 
     def has_refused(self) -> bool:
-        """Whether the stateful operator refused rows as late (their number it does not know)."""
+        """Whether a stateful operator refused rows as late (their number it does not know)."""
         return any(
             node.metrics().apply("numRowsDroppedByWatermark").value() > 0 for node in self._saves
         )
@@ -54,10 +57,12 @@ class MicroBatch:
                 return int(watermark.get())
         return None
 
-    def every_row(self) -> DataFrame:
-        """All rows of this batch as they were before the ledger counted them; read again."""
+    def every_row(self, counted: str) -> DataFrame:
+        """All rows of this batch as they were before the counts of this name; read again."""
         marked = next(
-            node for node in _walk(self.execution.analyzed()) if node.nodeName() == "CollectMetrics"
+            node
+            for node in _walk(self.execution.analyzed())
+            if node.nodeName() == "CollectMetrics" and node.name() == counted
         )
         session = self.frame.sparkSession
         assert self.spark._jvm is not None
@@ -69,7 +74,7 @@ class MicroBatch:
     def _saves(self) -> list[Any]:
         # Found once: each step down the plan is a question to the JVM.
         plan = self.execution.executedPlan()
-        return [node for node in _walk(plan) if node.nodeName().startswith("StateStoreSave")]
+        return [node for node in _walk(plan) if node.nodeName().startswith(_STATEFUL)]
 
 
 def _walk(node: Any) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from engine import plan
 from engine.fusion import Unit, units
 from engine.spark.aggregate import Grouping, stream_column, taken, with_conditions
 from engine.spark.derived import Derivation
+from engine.spark.duplicates import PASSED
 from engine.spark.parse import OK
 from engine.spark.rows import MOVED, TIME, rows
 from engine.spark.side import side_columns
@@ -32,7 +33,7 @@ class Compiled:
             where there is a derivation, the windows that it makes this from.
         streams: column of ``frame`` -> the stream's name.
         units: the fused aggregations.
-        observation: batch only: where the ledger's counts arrive.
+        observations: batch only: where the ledger's counts arrive.
         every_row: batch only: all rows, for the side streams.
         derivation: the measures that need the window before; None where there are none.
     """
@@ -40,7 +41,7 @@ class Compiled:
     frame: DataFrame
     streams: Mapping[str, str]
     units: tuple[Unit, ...]
-    observation: Observation | None = None
+    observations: tuple[Observation, ...] = ()
     every_row: DataFrame | None = None
     derivation: Derivation | None = None
 
@@ -55,27 +56,29 @@ def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compile
     """The query over its input, as a streaming or a static frame."""
     fused = units(query.aggregations)
     every = with_conditions(rows(spark, query, streaming), fused, query.time_zone)
-    observation = None if streaming else Observation(LEDGER)
-    counted = every.observe(observation or LEDGER, *_counts(fused))
+    names = [LEDGER, *([PASSED] if query.deduplicate is not None else [])]
+    observations = {} if streaming else {name: Observation(name) for name in names}
+    observed = tuple(observations.values())
+    counted = every.observe(observations.get(LEDGER, LEDGER), *_counts(fused))
     if not fused:
         side = side_columns(query, fused, None)
         # A null struct for rows of another stream: a row is raw or malformed, and both are written
         # in the one pass over the input.
         frame = counted.select(*side.values())
         streams = {column: column.removeprefix("_side_") for column in side}
-        return Compiled(frame, streams, fused, observation, every)
+        return Compiled(frame, streams, fused, observed, every)
     well = counted.filter(OK).withColumn(MOVED, moved(F.col(TIME)))
     if streaming:
         well = well.withWatermark(MOVED, f"{query.allowed_lateness_ms} milliseconds")
     grouping = Grouping(fused, query)
-    frame = grouping.grouped(well)
+    frame = grouping.grouped(well, observations.get(PASSED, PASSED))
     streams = {stream_column(i): each.name for i, each in enumerate(query.aggregations)}
     derivation = None
     if any(unit.carried for unit in fused):
         derivation = Derivation(grouping)
     else:
         frame = grouping.results(frame)
-    return Compiled(frame, streams, fused, observation, every, derivation)
+    return Compiled(frame, streams, fused, observed, every, derivation)
 
 
 def _counts(fused: Sequence[Unit]) -> list[Column]:
@@ -106,12 +109,14 @@ class Entry:
     Args:
         rows: all of them.
         malformed: for this aggregation, those without a key too.
+        passed: those entering that are neither late nor duplicates; None where duplicates count.
     """
 
     rows: int
     malformed: int
     filtered: int
     entering: int
+    passed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,7 @@ def counts(values: Mapping[str, int], fused: Sequence[Unit]) -> Counts:
             rows, more = (values.get(f"{each}{stage}{index}") for each in ("", "more_"))
             windows.append(windows[-1] if rows is None else fewest * rows + (more or 0))
         well, met, entering = windows
-        entry = Entry(malformed + well, malformed + met - entering, well - met, entering)
+        broken, passed = malformed + met - entering, values.get(f"passed{index}")
+        entry = Entry(malformed + well, broken, well - met, entering, passed)
         found |= dict.fromkeys((member.name for member in unit.members), entry)
     return Counts(total, malformed, found)
