@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from tests.jobs import FIELDS, Job, iso
 
@@ -176,3 +177,43 @@ def test_duplicates_of_a_batch(job: Job, name: str) -> None:
     report = job.run("--batch")
     assert report["aggregations"] == {**case.accounts, **case.batch}
     assert report["balanced"]
+
+
+def test_duplicates_are_known_through_restarts_and_forgotten_in_time(
+    job: Job, spark: SparkSession
+) -> None:
+    case = Case([ONE, HOPS, DAYS], [], {}, [], within="30 seconds")
+    configure(job, case)
+    for number in range(3):
+        job.arrive([f"{each},a,1,{each}" for each in range(1000 * number, 1000 * number + 20)])
+        job.arrive(
+            [f"{each},a,1,{each}" for each in range(1000 * number + 19, 1000 * number + 9, -1)]
+        )
+        report = job.run("--once")
+    assert report["aggregations"] == {
+        "one": terms(30, 60), "hops": terms(60, 120, rows_read=180), "days": terms(30, 60),
+    }  # fmt: skip
+    assert report["rows_read"] == 90
+    # Days know their rows for days, and so do the others beside them.
+    state = spark.read.format("statestore").option("operatorId", 1)
+    assert state.load(str(job.folder / "config.checkpoint")).count() == 60 + 120 + 60
+    job.config(
+        [ONE, HOPS],
+        structure=STRUCTURE,
+        processing={"deduplicate": {"by": ["id"], "within": "30 seconds"}},
+    )
+    checkpoint = str(job.folder / "other")
+    job.run("--once", "--checkpoint", checkpoint)
+    state = spark.read.format("statestore").option("operatorId", 1)
+    assert state.load(checkpoint).count() == 20 + 40
+
+
+def test_what_a_batch_takes_for_duplicates_goes_by_the_order_of_arrival(job: Job) -> None:
+    """Copies that differ in time: the one that came first counts, near it none that came behind."""
+    records = ["100,a,1,i", "40,a,2,i", "161,a,3,i", "300,a,4,i", "30,a,5,i"]
+    for record in records:
+        job.arrive([record])
+    configure(job, Case([ONE], [], {}, [], within="1 minute"))
+    report = job.run("--batch")
+    assert report["aggregations"] == {"one": terms(2, 3)}
+    assert [row["window_start"] for row in job.rows("one")] == [iso(100), iso(160), iso(300)]
