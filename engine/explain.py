@@ -102,10 +102,6 @@ def _state(query: plan.Query) -> Iterator[str]:
     if not query.aggregations:
         return
     fused = units(query.aggregations)
-    if query.deduplicate is not None:
-        known = readable(remembered_ms(query.deduplicate, fused))
-        yield f"a stateful operator drops duplicates by {query.deduplicate}"
-        yield f"it knows a row until the watermark is {known} past the end of its window; behind it"
     if len(fused) == 1:
         yield "one stateful operator, one group a window and key"
     else:
@@ -113,6 +109,11 @@ def _state(query: plan.Query) -> Iterator[str]:
     if any(isinstance(unit.window, plan.Hopping) for unit in fused):
         yield "and once for each hopping window that it is in"
     yield "a window is kept until the watermark has passed its end"
+    if query.deduplicate is not None:
+        known_ms = remembered_ms(query.deduplicate, fused)
+        longer = f" by {readable(known_ms)}" if known_ms else ""
+        yield f"before it, an operator that drops duplicates by {query.deduplicate}"
+        yield f"a row is known there until the watermark has passed its window's end{longer}"
     if len(fused) > 1:
         yield f"key       grouping, window end{''.join(f', {of}' for of in key_types(fused))}"
         columns = [

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from engine.check import check
+from engine.explain import explained
 from tests.jobs import FIELDS, Job, iso
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -139,6 +141,29 @@ CASES = {
     ),
     "nothing to aggregate": Case([ONE], [["broken"]], {"one": terms(0, 0, malformed=1)}, []),
 }
+
+
+#: Windows, and how long a row is known that may come again within 25 seconds.
+KNOWN = [
+    ([ONE], " by 30 seconds"),
+    ([HOPS], ""),
+    ([ONE, {**ONE, "name": "two", "window": "1 minute"}], " by 1 minute"),
+    ([ONE, DAYS], " by 172825 seconds"),
+]
+
+
+@pytest.mark.parametrize(("aggregations", "longer"), KNOWN)
+def test_explain_says_how_long_a_row_is_known(
+    job: Job, aggregations: list[dict[str, Any]], longer: str
+) -> None:
+    configure(job, Case(aggregations, [], {}, [], by=("id", "key"), within="25 seconds"))
+    query = check(str(job.folder / "config.json")).query
+    assert query is not None
+    told = f"""
+  before it, an operator that drops duplicates by (id, key) within 25 seconds
+  a row is known there until the watermark has passed its window's end{longer}
+"""
+    assert told in explained(query)
 
 
 def configure(job: Job, case: Case) -> None:
