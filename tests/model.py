@@ -60,6 +60,10 @@ class Row:
     def band(self) -> int | None:
         return None if self.value is None else self.value // 7
 
+    @property
+    def is_whole(self) -> bool:
+        return self.key is not None and self.value is not None
+
 
 def _values(rows: Iterable[Row]) -> list[int]:
     """What is not null, by event time."""
@@ -117,15 +121,21 @@ class Model:
 
     Args:
         lateness: None for one batch that refuses nothing.
+        deduplicates: whether copies, equal in all but their place, are duplicates.
     """
 
-    def __init__(self, aggregations: Sequence[Aggregation], lateness: int | None) -> None:
+    def __init__(
+        self, aggregations: Sequence[Aggregation], lateness: int | None, deduplicates: bool = False
+    ) -> None:
         self.aggregations = aggregations
         self.lateness = lateness
+        self.deduplicates = deduplicates
+        self.seen: set[tuple[Any, ...]] = set()
         self.rows: dict[str, dict[tuple[Any, ...], list[Row]]] = {a.name: {} for a in aggregations}
         self.late: Counter[tuple[Any, ...]] = Counter()
         self.read = 0
-        terms = ("malformed", "filtered", "late", "aggregated")
+        duplicate = ["duplicate"] if deduplicates else []
+        terms = ["malformed", "filtered", "late", *duplicate, "aggregated"]
         self.accounts = {each.name: dict.fromkeys(terms, 0) for each in aggregations}
         self.watermarks = [float("-inf")] * 2
 
@@ -152,10 +162,21 @@ class Model:
                 term = "late"
                 about = (aggregation.name, iso(start), iso(end))
                 self.late[(*about, row.time, row.key, row.value)] += 1
+            elif self._is_seen(aggregation.name, start, row):
+                term = "duplicate"
             else:
                 place = (*key, start, end)
                 self.rows[aggregation.name].setdefault(place, []).append(row)
             self.accounts[aggregation.name][term] += 1
+
+    def _is_seen(self, name: str, start: int, row: Row) -> bool:
+        """Whether the window has such a row; from now on it has."""
+        copy = (name, start, row.time, row.key, row.value)
+        if not self.deduplicates or not row.is_whole:
+            return False
+        is_seen = copy in self.seen
+        self.seen.add(copy)
+        return is_seen
 
     def reported(self) -> tuple[int, dict[str, dict[str, int]]]:
         """``rows_read`` and ``aggregations`` of the report."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -66,6 +66,7 @@ class World:
     aggregations: tuple[Aggregation, ...]
     lateness: int
     files: tuple[tuple[Row, ...], ...]
+    deduplicates: bool
 
 
 @st.composite
@@ -74,20 +75,24 @@ def worlds(draw: st.DrawFn) -> World:
     start = draw(st.sampled_from([-86_400, 0, 1_698_500_000]))
     step = draw(st.sampled_from([10, 600, 40_000]))
     back = st.one_of(st.integers(-step, step), st.integers(-9 * step, 0))
+    deduplicates = draw(st.booleans())
     keys, values = st.sampled_from(["a", "b", "c", None]), st.none() | st.integers(-5, 30)
-    files = []
+    files: list[tuple[Row, ...]] = []
     for number in range(draw(st.integers(3, 6))):
         found = draw(st.lists(st.tuples(back, keys, values), min_size=15, max_size=40))
         places = range(1000 * number, 1000 * number + len(found))
         middle = start + number * step * 2
-        files.append(
-            tuple(
-                Row(middle + off, place, key, value)
-                for place, (off, key, value) in zip(places, found, strict=True)
-            )
-        )
+        rows = [
+            Row(middle + off, place, key, value)
+            for place, (off, key, value) in zip(places, found, strict=True)
+        ]
+        if deduplicates:
+            known = st.sampled_from([*rows, *(row for file in files for row in file)])
+            copies = draw(st.lists(known, max_size=15))
+            rows += [replace(row, place=place) for place, row in enumerate(copies, places[-1] + 1)]
+        files.append(tuple(rows))
     drawn = tuple(draw(aggregations(f"a{number}")) for number in range(CASES))
-    return World(drawn, draw(st.sampled_from([0, step, 5 * step])), tuple(files))
+    return World(drawn, draw(st.sampled_from([0, step, 5 * step])), tuple(files), deduplicates)
 
 
 @settings(
@@ -104,7 +109,8 @@ def test_what_a_run_gives_is_what_plain_python_says(
     tmp_path_factory: pytest.TempPathFactory, world: World, mode: str
 ) -> None:
     job = Job(tmp_path_factory.mktemp("world"))
-    model = Model(world.aggregations, world.lateness if mode == "--once" else None)
+    lateness = world.lateness if mode == "--once" else None
+    model = Model(world.aggregations, lateness, world.deduplicates)
     for rows in world.files:
         job.arrive(
             f"{row.time},{row.key or ''},{'' if row.value is None else row.value}" for row in rows
@@ -120,7 +126,12 @@ def test_what_a_run_gives_is_what_plain_python_says(
         # `key` and `value` are named, so that no random config leaves the field unused.
         transformation=["band: value // 7"],
         streams=["aggregated", "late", "raw"],
-        processing={"allowed_lateness": f"{world.lateness} seconds"},
+        processing={
+            "allowed_lateness": f"{world.lateness} seconds",
+            "deduplicate": {"by": ["time", "key", "value"], "within": "1 minute"}
+            if world.deduplicates
+            else None,
+        },
     )
     report = job.run(mode)
     assert (report["rows_read"], report["aggregations"]) == model.reported()
