@@ -37,7 +37,7 @@ def read(
 ) -> list[Row]:
     """The records' rows in their order, times as text."""
     of = T.BinaryType() if any(isinstance(each, bytes) for each in records) else T.StringType()
-    schema = T.StructType([T.StructField("_at", T.IntegerType()), T.StructField("value", of)])
+    schema = T.StructType([T.StructField("_at", T.IntegerType()), T.StructField("_record", of)])
     frame = spark.createDataFrame(list(enumerate(records)), schema)
     parsed = parse(frame, fields, format=format, sep=sep, time_zone=time_zone)
     return sorted(_with_times_as_text(parsed).collect(), key=lambda row: row["_at"])
@@ -309,7 +309,7 @@ def test_well_formed_objects_are_read_as_pythons_json_reads_them(spark):  # noqa
 @pytest.mark.parametrize("format", ["csv", "json"])
 def test_a_filter_does_not_make_values_be_read_twice(spark, format):  # noqa: F811
     frame = spark.range(10).select(
-        F.col("id").cast("string").alias("value"), F.lit(1).alias("_part")
+        F.col("id").cast("string").alias("_record"), F.lit(1).alias("_part")
     )
     parsed = parse(frame, FIELDS, format=format, sep=",", time_zone="UTC")
     plan = parsed.filter("_ok").select("long", "_part")._jdf.queryExecution().optimizedPlan()

@@ -136,7 +136,11 @@ class Batches:
         wanted = self._wanted(values, is_late=watermark is not None)
         if not wanted:
             return {}
-        return self._write_side(micro.every_row(LEDGER), watermark, wanted, factories, number)
+        if wanted == {LATE} and watermark is not None:
+            every = micro.older_rows(watermark)
+        else:
+            every = micro.every_row()
+        return self._write_side(every, watermark, wanted, factories, number)
 
     def _wanted(self, values: Any, is_late: bool) -> frozenset[str]:
         """The side streams of this batch: those that are taken and have rows, and late ones always,

@@ -11,6 +11,7 @@ from engine import plan
 from engine.fusion import Slot, Unit, derived, key_types, shared_slots, slots, text
 from engine.spark.duplicates import ID, identity, without_duplicates
 from engine.spark.expression import field_column
+from engine.spark.logical import expanded
 from engine.spark.rows import END, MOVED, ORDER, TIME, UNIT, needs_order
 from engine.spark.stages import add_columns, compile_expression
 from engine.spark.windows import bounds, watermarked, window_end, window_ends
@@ -77,7 +78,7 @@ class Grouping:
         frame = add_columns(frame, arguments, zone) if arguments else frame
         if self.query.deduplicate is not None:
             frame = frame.withColumn(ID, identity(self.query.deduplicate))
-        entering = self._single(frame) if len(self.units) == 1 else self._exploded(frame)
+        entering = self._single(frame) if len(self.units) == 1 else self._expanded(frame)
         if self.query.deduplicate is not None:
             entering = without_duplicates(entering, self.query, self.units, passed)
         return entering.groupBy(*self.columns).agg(*self._aggregates())
@@ -145,16 +146,17 @@ class Grouping:
         rows = frame.filter(F.when(F.col(MOVED).isNotNull(), met))
         return self._ended(rows.select(*self._entering(0), *self._beside(frame)))
 
-    def _exploded(self, frame: DataFrame) -> DataFrame:
-        candidates = [
-            F.when(taken(unit, index), F.struct(F.lit(unit.id).alias(UNIT), *self._entering(index)))
+    def _expanded(self, frame: DataFrame) -> DataFrame:
+        beside = self._beside(frame)
+        lists = [
+            [
+                F.when(taken(unit, index), F.lit(unit.id)).alias(UNIT),
+                *self._entering(index),
+                *beside,
+            ]
             for index, unit in enumerate(self.units)
         ]
-        beside = self._beside(frame)
-        # As with one unit: a row that no unit takes moves the watermark.
-        entering = F.when(F.col(MOVED).isNotNull(), F.array_compact(F.array(*candidates)))
-        rows = frame.select(entering.alias("_rows"), *beside)
-        return self._ended(rows.select(F.inline("_rows"), *rows.columns[1:]))
+        return self._ended(expanded(frame, lists).filter(F.col(UNIT).isNotNull()))
 
     def _ended(self, rows: DataFrame) -> DataFrame:
         """The rows, one for each window, with the watermark on the window's end."""

@@ -13,6 +13,12 @@ from functools import cached_property
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from engine.spark.logical import frame_of, narrowed
+from engine.spark.query import LEDGER
+from engine.spark.rows import TIME
+from engine.spark.windows import is_before
 
 #: The grouping, and what drops duplicates before it: what is late is refused by the first of them.
 _STATEFUL = ("StateStoreSave", "StreamingDeduplicateWithinWatermark")
@@ -57,18 +63,30 @@ class MicroBatch:
                 return int(watermark.get())
         return None
 
-    def every_row(self, counted: str) -> DataFrame:
-        """All rows of this batch as they were before the counts of this name; read again."""
-        marked = next(
-            node
+    def every_row(self) -> DataFrame:
+        """All rows of this batch as they were before the ledger counted them; read again."""
+        return frame_of(self.frame.sparkSession, self._counted)
+
+    def older_rows(self, watermark_ms: int) -> DataFrame:
+        """Those of every row that happened before a watermark: all are read again, but of the
+        others no more is parsed than their time.
+        """
+        every = self.every_row()
+        nodes = []
+        for node in _walk(self._counted):
+            nodes.append(node)
+            if node.nodeName() == "Repartition":  # it stands on the records, see ``rows``
+                break
+        return narrowed(every, nodes, every.filter(is_before(F.col(TIME), watermark_ms)))
+
+    @cached_property
+    def _counted(self) -> Any:
+        """What the ledger counts, as Spark plans it."""
+        return next(
+            node.child()
             for node in _walk(self.execution.analyzed())
-            if node.nodeName() == "CollectMetrics" and node.name() == counted
+            if node.nodeName() == "CollectMetrics" and node.name() == LEDGER
         )
-        session = self.frame.sparkSession
-        assert self.spark._jvm is not None
-        datasets = self.spark._jvm.org.apache.spark.sql.classic
-        of_rows = getattr(datasets, "Dataset$").__getattr__("MODULE$").ofRows
-        return DataFrame(of_rows(session._jsparkSession, marked.child()), session)
 
     @cached_property
     def _saves(self) -> list[Any]:

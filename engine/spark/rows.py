@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from engine import plan
 from engine.config.durations import readable
 from engine.spark.expression import field_column
-from engine.spark.parse import OK, REASON, parse
+from engine.spark.parse import OK, REASON, RECORD, parse
 from engine.spark.parse.values import SECONDS, epoch_timestamp
 from engine.spark.stages import apply_rules
 from engine.types import Type
@@ -33,9 +33,8 @@ def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
     if needs_order(query, streaming):
         # Before anything moves rows: the order of a source is known only where it is read.
         frame = frame.withColumn(ORDER, F.struct(*source.order()))
-    frame = _arrived(frame)
     parsed = parse(
-        frame,
+        _records(frame),
         query.input.fields,
         format=query.input.format,
         sep=query.input.sep,
@@ -44,15 +43,19 @@ def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
     return _dated(apply_rules(parsed, query.rules, query.time_zone), query)
 
 
-def _arrived(frame: DataFrame) -> DataFrame:
-    """Adds the time of the micro-batch.
+def _records(frame: DataFrame) -> DataFrame:
+    """Adds the time of the micro-batch; what was ``value`` is named apart from fields.
 
-    Spark writes it as a number into the code that it generates. That code is new in each
+    Spark writes that time as a number into the code that it generates. Such code is new in each
     micro-batch: Java compiles it, and the JVM begins again to learn what of it is hot, 1 to 2 CPU
     seconds a batch were it the code that parses. To coalesce to more partitions than there are
     changes nothing, and no code is generated across it: what is above stays as it was.
     """
-    return frame.withColumn(ARRIVED, F.current_timestamp()).coalesce(_ALL_PARTITIONS)
+    others = [F.col(name) for name in frame.columns if name != "value"]
+    records = frame.select(
+        *others, F.col("value").alias(RECORD), F.current_timestamp().alias(ARRIVED)
+    )
+    return records.coalesce(_ALL_PARTITIONS)
 
 
 def needs_order(query: plan.Query, streaming: bool) -> bool:

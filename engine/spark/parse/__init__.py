@@ -28,15 +28,13 @@ def parse(
     only where it is selected), its fields are null or meaningless. Nothing raises.
 
     Args:
-        frame: ``value`` is the record's text, a string or binary; it becomes ``_record``, for a
-            field may be called ``value``. All other columns stay.
+        frame: ``_record`` is the record's text, a string or binary. All columns stay.
         fields: by ``index`` for csv, by ``path`` for json.
         format: ``csv`` or ``json``.
         sep: csv: what stands between columns, one or several characters, no quote.
         time_zone: of times that name none.
     """
-    others = [F.col(name) for name in frame.columns if name != "value"]
-    frame = frame.select(*others, F.col("value").alias(RECORD))
+    others = [F.col(name) for name in frame.columns]
     if format == "csv":
         read = csv.read(frame, fields, sep, time_zone)
     else:
@@ -48,7 +46,7 @@ def parse(
     not_utf8 = F.col(RECORD).isNotNull() & F.col(TEXT).isNull()
     reason = F.when(not_utf8, F.lit("not valid UTF-8")).otherwise(read.reason)
     return read.frame.withColumn(OK, kept(read.ok)).select(
-        *others, RECORD, *named, OK, F.when(~F.col(OK), reason).alias(REASON)
+        *others, *named, OK, F.when(~F.col(OK), reason).alias(REASON)
     )
 
 

@@ -1,0 +1,68 @@
+"""Spark's logical plans become frames, where no function of Spark's gives them.
+
+These plans are not public; what makes them stands here alone, and tests fail when a version of
+Spark changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+
+
+def frame_of(session: SparkSession, logical: Any) -> DataFrame:
+    """A logical plan of the JVM as a frame."""
+    jvm: Any = session._jvm
+    datasets = getattr(jvm.org.apache.spark.sql.classic, "Dataset$").__getattr__("MODULE$")
+    return DataFrame(datasets.ofRows(session._jsparkSession, logical), session)
+
+
+def expanded(frame: DataFrame, lists: Sequence[Sequence[Column]]) -> DataFrame:
+    """A row for each list of columns, for each row of the frame.
+
+    Spark has an operator for this, for the sake of grouping sets. ``inline(array(struct(…), …))``
+    gives the same, but makes objects for every row, and costs about four times as much.
+
+    Args:
+        lists: one as long as the other; what stands at the same place has the same type, and the
+            name that it has in the first.
+    """
+    session = frame.sparkSession
+    jvm: Any = session._jvm
+    # As a select, because Spark resolves and checks what is in it.
+    select = frame.select(*[column for each in lists for column in each])
+    resolved = select._jdf.queryExecution().analyzed()
+    columns, width = resolved.projectList(), len(lists[0])
+    starts = range(0, columns.size(), width)
+    first = [columns.apply(place).toAttribute() for place in range(width)]
+    expand = jvm.org.apache.spark.sql.catalyst.plans.logical.Expand(
+        _seq(jvm, [columns.slice(start, start + width) for start in starts]),
+        _seq(jvm, [each.newInstance().withNullability(True) for each in first]),
+        resolved.child(),
+    )
+    return frame_of(session, expand)
+
+
+def narrowed(whole: DataFrame, nodes: Sequence[Any], kept: DataFrame) -> DataFrame:
+    """What a frame would be of fewer rows of what it reads.
+
+    Args:
+        whole: the frame.
+        nodes: its plan from the top down to the node above what is read, each with one child.
+        kept: the rows of ``whole`` for which to read again. It has all columns of what is read.
+    """
+    session = whole.sparkSession
+    jvm: Any = session._jvm
+    read = nodes[-1].child().output()
+    logical = jvm.org.apache.spark.sql.catalyst.plans.logical
+    made = logical.Project(read, kept._jdf.queryExecution().analyzed())
+    for node in reversed(nodes):
+        made = node.withNewChildren(_seq(jvm, [made]))
+    return frame_of(session, made)
+
+
+def _seq(jvm: Any, items: Iterable[Any]) -> Any:
+    """The items as a list of Scala's."""
+    return jvm.scala.jdk.javaapi.CollectionConverters.asScala(list(items)).toSeq()
