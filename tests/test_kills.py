@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.kills import differences, killed_and_undisturbed
 
-KILLS = 30
 
-
-def test_a_run_that_is_killed_thirty_times_ends_like_one_that_nobody_disturbed(
-    tmp_path: Path,
+#: Kills, and whether duplicates are dropped.
+@pytest.mark.parametrize(("kills", "deduplicates"), [(30, False), (10, True)])
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_nobody_disturbed(
+    tmp_path: Path, kills: int, deduplicates: bool
 ) -> None:
-    killed, calm, where = killed_and_undisturbed(tmp_path, KILLS, seed=1)
+    killed, calm, where = killed_and_undisturbed(tmp_path, kills, 1, deduplicates)
     assert list(differences(killed, calm)) == []
     # The kills were where they can do harm.
-    assert where["in a batch"] + where["the last commit is gone"] >= KILLS / 3, where
-    assert len(killed.rows("late")) > 100
-    assert len(killed.rows("malformed", "1")) > 10
+    assert where["in a batch"] + where["the last commit is gone"] >= kills / 3, where
+    assert len(killed.rows("late")) > 3 * kills
+    assert len(killed.rows("malformed", "1")) > kills / 3
