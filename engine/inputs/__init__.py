@@ -50,6 +50,11 @@ class Records:
         """The records, as a streaming or a static frame; ``name`` is the config's."""
         raise NotImplementedError
 
+    def told(self, records: DataFrame) -> DataFrame:
+        """The records with their origin as users see it: apart from ``frame``, for it may cost
+        something, and is asked for by few rows."""
+        return records
+
     def order(self) -> list[Column]:
         """Columns that sort records of one event time by the source's order."""
         raise NotImplementedError

@@ -56,10 +56,16 @@ class Files(Records):
             frame = frame.filter(~self._is_header())
         # Not the metadata column: named once, all of it is added to every row, 0.9 CPU seconds for
         # a million, also where nothing asks for it.
-        path = F.regexp_replace(F.input_file_name(), "^file:/+", "/")
+        return frame.select("value", F.input_file_name().alias("_file"))
+
+    def told(self, records: DataFrame) -> DataFrame:
+        """``_file`` is a URI until here."""
+        from pyspark.sql import functions as F
+
+        path = F.regexp_replace("_file", "^file:/+", "/")
         # A path in a URI is escaped; '+' is itself there, and only there.
         plain = F.try_url_decode(F.replace(path, F.lit("+"), F.lit("%2B")))
-        return frame.select("value", F.coalesce(plain, path).alias("_file"))
+        return records.withColumn("_file", F.coalesce(plain, path))
 
     def _pattern(self, spark: SparkSession, streaming: bool) -> str:
         """What Spark is to read: in a stream, such that files of one time come in the order of

@@ -21,6 +21,7 @@ from engine.runtime.windows import KeptWindows
 from engine.spark.duplicates import PASSED
 from engine.spark.microbatch import MicroBatch
 from engine.spark.query import LEDGER, Compiled, counts
+from engine.spark.rows import older
 from engine.spark.side import side_frame
 from engine.spark.write import Route, write
 
@@ -137,7 +138,7 @@ class Batches:
         if not wanted:
             return {}
         if wanted == {LATE} and watermark is not None:
-            every = micro.older_rows(watermark)
+            every = micro.rows_of(lambda records: older(records, self.query, watermark))
         else:
             every = micro.every_row()
         return self._write_side(every, watermark, wanted, factories, number)

@@ -6,7 +6,7 @@ Spark changes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -45,19 +45,20 @@ def expanded(frame: DataFrame, lists: Sequence[Sequence[Column]]) -> DataFrame:
     return frame_of(session, expand)
 
 
-def narrowed(whole: DataFrame, nodes: Sequence[Any], kept: DataFrame) -> DataFrame:
-    """What a frame would be of fewer rows of what it reads.
+def narrowed(
+    session: SparkSession, nodes: Sequence[Any], some: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
+    """A plan over some rows of what it reads.
 
     Args:
-        whole: the frame.
-        nodes: its plan from the top down to the node above what is read, each with one child.
-        kept: the rows of ``whole`` for which to read again. It has all columns of what is read.
+        nodes: the plan from the top down, each node with one child; the last reads.
+        some: what the last node gives, into fewer rows of it, with all of its columns and others.
     """
-    session = whole.sparkSession
     jvm: Any = session._jvm
-    read = nodes[-1].child().output()
+    read = nodes[-1]
+    kept = some(frame_of(session, read))._jdf.queryExecution().analyzed()
     logical = jvm.org.apache.spark.sql.catalyst.plans.logical
-    made = logical.Project(read, kept._jdf.queryExecution().analyzed())
+    made = logical.Project(read.child().output(), kept)
     for node in reversed(nodes):
         made = node.withNewChildren(_seq(jvm, [made]))
     return frame_of(session, made)

@@ -7,18 +7,15 @@ stands here, and tests fail when a version of Spark changes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from engine.spark.logical import frame_of, narrowed
 from engine.spark.query import LEDGER
-from engine.spark.rows import TIME
-from engine.spark.windows import is_before
 
 #: The grouping, and what drops duplicates before it: what is late is refused by the first of them.
 _STATEFUL = ("StateStoreSave", "StreamingDeduplicateWithinWatermark")
@@ -67,17 +64,19 @@ class MicroBatch:
         """All rows of this batch as they were before the ledger counted them; read again."""
         return frame_of(self.frame.sparkSession, self._counted)
 
-    def older_rows(self, watermark_ms: int) -> DataFrame:
-        """Those of every row that happened before a watermark: all are read again, but of the
-        others no more is parsed than their time.
+    def rows_of(self, some: Callable[[DataFrame], DataFrame]) -> DataFrame:
+        """Those of every row that come of some records of this batch; all records are read again.
+
+        Args:
+            some: records, as ``rows`` has them before it parses them, into those to go on with;
+                further columns of theirs are dropped.
         """
-        every = self.every_row()
         nodes = []
         for node in _walk(self._counted):
             nodes.append(node)
             if node.nodeName() == "Repartition":  # it stands on the records, see ``rows``
                 break
-        return narrowed(every, nodes, every.filter(is_before(F.col(TIME), watermark_ms)))
+        return narrowed(self.frame.sparkSession, nodes, some)
 
     @cached_property
     def _counted(self) -> Any:

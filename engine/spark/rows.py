@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from engine import plan
 from engine.config.durations import readable
 from engine.spark.expression import field_column
-from engine.spark.parse import OK, REASON, RECORD, parse
+from engine.spark.parse import OK, REASON, RECORD, is_unlike, parse
 from engine.spark.parse.values import SECONDS, epoch_timestamp
 from engine.spark.stages import apply_rules
+from engine.spark.windows import is_before
 from engine.types import Type
 
 #: When a row happened; the same as the watermark sees it; what sorts rows of one time; when a row
@@ -33,14 +36,38 @@ def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
     if needs_order(query, streaming):
         # Before anything moves rows: the order of a source is known only where it is read.
         frame = frame.withColumn(ORDER, F.struct(*source.order()))
-    parsed = parse(
-        _records(frame),
-        query.input.fields,
-        format=query.input.format,
-        sep=query.input.sep,
-        time_zone=query.time_zone,
-    )
+    parsed = _parsed(source.told(_records(frame)), query, query.input.fields)
     return _dated(apply_rules(parsed, query.rules, query.time_zone), query)
+
+
+def older(records: DataFrame, query: plan.Query, watermark_ms: int) -> DataFrame:
+    """Those of the records that happened before a watermark, and some that may not have.
+
+    No more is parsed than what their time is made of.
+    """
+    rules, fields = _dating(query)
+    dated = apply_rules(_parsed(records, query, fields), rules, query.time_zone)
+    dated = dated.withColumn(TIME, _event_time(query))
+    is_older = is_before(F.col(TIME), watermark_ms, F.col(ARRIVED))
+    return dated.filter(is_unlike(query.input.format) | is_older)
+
+
+def _dating(query: plan.Query) -> tuple[list[plan.Rule], list[plan.InputField]]:
+    """The rules and the fields that the event time comes from."""
+    needed = {query.event_time.name} if query.event_time else set()
+    rules = []
+    for rule in reversed(query.rules):
+        if rule.name in needed:
+            found = plan.walk(rule.expression)
+            needed.remove(rule.name)
+            needed |= {each.name for each in found if isinstance(each, plan.Reference)}
+            rules.append(rule)
+    return rules[::-1], [each for each in query.input.fields if each.name in needed]
+
+
+def _parsed(records: DataFrame, query: plan.Query, fields: Sequence[plan.InputField]) -> DataFrame:
+    about = query.input
+    return parse(records, fields, format=about.format, sep=about.sep, time_zone=query.time_zone)
 
 
 def _records(frame: DataFrame) -> DataFrame:

@@ -73,23 +73,25 @@ def bounds(end: Column, window: plan.Window) -> tuple[Column, Column]:
 
 def is_refused(end: Column, watermark_ms: int) -> Column:
     """Whether a window with this moved end had ended for good at a watermark."""
-    micros = F.unix_micros(end)
-    return micros <= _unwritten(watermark_ms * 1000, micros)
+    return F.unix_micros(end) <= _unwritten(watermark_ms * 1000, end)
 
 
-def is_before(time: Column, watermark_ms: int) -> Column:
-    """Whether a time is before a watermark: one of a refused window is, and few others are."""
-    micros = F.unix_micros(moved(time))
-    return micros < _unwritten(watermark_ms * 1000, micros)
+def is_before(time: Column, watermark_ms: int, beside: Column) -> Column:
+    """Whether a time is before a watermark: one of a refused window is, and few others are.
+
+    Args:
+        beside: any time; the cheaper, the better.
+    """
+    return F.unix_micros(moved(time)) < _unwritten(watermark_ms * 1000, beside)
 
 
 def _unwritten(number: int, beside: Column) -> Column:
-    """A number that Spark does not write into the code that it generates.
+    """A number that Spark does not write into the code that it generates; null where a time is.
 
     Code with another number is new code, to be compiled in every micro-batch: an array is kept
     beside the code, as long as its index, here always 0, is found row by row.
     """
-    return F.get(F.array(F.lit(number)), F.pmod(beside, F.lit(1)))
+    return F.get(F.array(F.lit(number)), F.pmod(F.unix_micros(beside), F.lit(1)))
 
 
 def watermarked(end: Column, name: str, delay_ms: int) -> Column:

@@ -50,6 +50,14 @@ def parse(
     )
 
 
+def is_unlike(format: str) -> Column:
+    """Whether a record must be read as a whole: fields that are parsed without those behind them
+    may not be what they are among all.
+    """
+    # Where a column ends is known from all quotes of the record.
+    return F.col(RECORD).cast("string").contains('"') if format == "csv" else F.lit(False)
+
+
 def record_text(record: Column) -> Column:
     """A record for people: whole, with U+FFFD where it is not UTF-8."""
     return F.make_valid_utf8(record.cast("string"))
