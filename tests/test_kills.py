@@ -11,7 +11,7 @@ from tests.kills import differences, killed_and_undisturbed
 
 
 #: Kills, and whether duplicates are dropped.
-@pytest.mark.parametrize(("kills", "deduplicates"), [(30, False), (10, True)])
+@pytest.mark.parametrize(("kills", "deduplicates"), [(20, False), (10, True)])
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_nobody_disturbed(
     tmp_path: Path, kills: int, deduplicates: bool
 ) -> None:
