@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from engine import plan
 from engine.config.durations import readable
 from engine.dsl.parser import INFIX
-from engine.fusion import derived, key_types, parted, shared_slots, units
+from engine.fusion import derived, key_types, parted, remembered_ms, shared_slots, units
 from engine.plan import stream_columns
 from engine.types import Type
 
@@ -92,9 +92,8 @@ def _window(window: plan.Window) -> str:
         case plan.Tumbling():
             return f"tumbling, {window}"
         case plan.Hopping():
-            count = -(-window.size_ms // window.slide_ms)
-            most = "" if window.size_ms % window.slide_ms == 0 else "at most "
-            return f"hopping, {window}; a row is in {most}{count} of them"
+            often = f"{window.fewest}" if window.is_even else f"at most {window.fewest + 1}"
+            return f"hopping, {window}; a row is in {often} of them"
         case plan.Calendar():
             weeks = ", from Monday" if window.unit == "week" else ""
             return f"calendar, {window}{weeks}"
@@ -113,6 +112,11 @@ def _state(query: plan.Query) -> Iterator[str]:
     if any(isinstance(unit.window, plan.Hopping) for unit in fused):
         yield "and once for each hopping window that it is in"
     yield "a window is kept until the watermark has passed its end"
+    if query.deduplicate is not None:
+        known_ms = remembered_ms(query.deduplicate, fused)
+        longer = f" by {readable(known_ms)}" if known_ms else ""
+        yield f"before it, an operator that drops duplicates by {query.deduplicate}"
+        yield f"a row is known there until the watermark has passed its window's end{longer}"
     if len(fused) > 1:
         yield f"key       grouping, window end{''.join(f', {of}' for of in key_types(fused))}"
         columns = [

@@ -141,6 +141,26 @@ def shared_slots(fused: Iterable[Unit]) -> list[Slot]:
     )
 
 
+def remembered_ms(deduplicate: plan.Deduplicate, fused: Iterable[Unit]) -> int:
+    """How long after the end of its window a row must be known, that none near it in time is taken
+    for new: as long as windows that may have one are open."""
+    return max(_remembered_ms(deduplicate.within_ms, unit.window) for unit in fused)
+
+
+def _remembered_ms(within_ms: int, window: plan.Window) -> int:
+    match window:
+        case plan.Tumbling(size_ms):
+            return -(-within_ms // size_ms) * size_ms
+        case plan.Hopping():
+            return 0  # each window has its own
+        case plan.Calendar(count, unit):
+            # And a day more, for what zones do to their clocks.
+            days = count * {"day": 1, "week": 7, "month": 31}[unit] + 1
+            return within_ms + days * 86_400_000
+        case plan.Session():
+            raise AssertionError("the check refuses sessions beside deduplicate")
+
+
 def key_types(fused: Sequence[Unit]) -> list[Type]:
     """The types of the key's columns: as many of a type as the unit with most of it has."""
     found: list[Type] = []

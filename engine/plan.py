@@ -138,6 +138,16 @@ class Hopping:
     size_ms: int
     slide_ms: int
 
+    @property
+    def fewest(self) -> int:
+        """In how many windows a row is, at least."""
+        return self.size_ms // self.slide_ms
+
+    @property
+    def is_even(self) -> bool:
+        """Whether each row is in so many; else some are in one more."""
+        return self.size_ms % self.slide_ms == 0
+
     def __str__(self) -> str:
         return f"{readable(self.size_ms)} every {readable(self.slide_ms)}"
 
@@ -191,6 +201,19 @@ class Aggregation:
 
 
 @dataclass(frozen=True)
+class Deduplicate:
+    """When a row repeats another one: these fields are equal, and none of them null, and their
+    event times no further apart."""
+
+    by: tuple[Reference, ...]
+    within_ms: int
+
+    def __str__(self) -> str:
+        names = ", ".join(each.name for each in self.by)
+        return f"({names}) within {readable(self.within_ms)}"
+
+
+@dataclass(frozen=True)
 class Output:
     """An output and the streams that it takes, by name (``aggregated`` already resolved).
 
@@ -214,6 +237,7 @@ class Query:
         allowed_lateness_ms: how long after a window's end its rows still count.
         max_future_ms: a row dated further ahead of its arrival is malformed; None: no limit.
         batch_ms: time between micro-batches.
+        deduplicate: which rows are not aggregated, because one like them came before.
         spark: settings of the session that the config names.
     """
 
@@ -229,6 +253,7 @@ class Query:
     batch_ms: int
     modules: tuple[str, ...] = ()
     spark: Mapping[str, str] = field(default_factory=dict)
+    deduplicate: Deduplicate | None = None
 
     @property
     def fields(self) -> dict[str, Type]:

@@ -62,6 +62,10 @@ class Row:
     def band(self) -> int | None:
         return None if self.value is None else self.value // 7
 
+    @property
+    def is_whole(self) -> bool:
+        return self.key is not None and self.value is not None
+
 
 def _values(rows: Iterable[Row]) -> list[int]:
     """What is not null, by event time."""
@@ -119,41 +123,71 @@ class Model:
 
     Args:
         lateness: None for one batch that refuses nothing.
+        deduplicates: whether copies, equal in all but their place, are duplicates.
     """
 
-    def __init__(self, aggregations: Sequence[Aggregation], lateness: int | None) -> None:
+    def __init__(
+        self, aggregations: Sequence[Aggregation], lateness: int | None, deduplicates: bool = False
+    ) -> None:
         self.aggregations = aggregations
         self.lateness = lateness
+        self.deduplicates = deduplicates
+        self.seen: set[tuple[Any, ...]] = set()
         self.rows: dict[str, dict[tuple[Any, ...], list[Row]]] = {a.name: {} for a in aggregations}
         self.late: Counter[tuple[Any, ...]] = Counter()
-        terms = ("malformed", "filtered", "late", "aggregated")
+        self.read = 0
+        duplicate = ["duplicate"] if deduplicates else []
+        terms = ["malformed", "filtered", "late", *duplicate, "aggregated"]
         self.accounts = {each.name: dict.fromkeys(terms, 0) for each in aggregations}
         self.watermarks = [float("-inf")] * 2
 
     def batch(self, rows: Sequence[Row]) -> None:
+        self.read += len(rows)
         for each in self.aggregations:
             for row in rows:
-                self.accounts[each.name][self._entered(each, row)] += 1
+                self._enter(each, row)
         if self.lateness is not None and rows:
             latest = max(row.time for row in rows) - self.lateness
             self.watermarks.append(max(self.watermarks[-1], latest))
 
-    def _entered(self, aggregation: Aggregation, row: Row) -> str:
-        """Puts the row into its windows; gives the term of the balance that it counts for."""
-        if aggregation.where and not CONDITIONS[aggregation.where](row):
-            return "filtered"
+    def _enter(self, aggregation: Aggregation, row: Row) -> None:
+        """Puts the row into its windows; counts it for each of them."""
         key = tuple(getattr(row, name) for name in aggregation.keys)
-        if None in key:
-            return "malformed"
-        windows = spans(row.time, aggregation.about)
-        taken = [(start, end) for start, end in windows if end > self.watermarks[-2]]
-        for start, end in set(windows) - set(taken):
-            about = (aggregation.name, iso(start), iso(end))
-            self.late[(*about, row.time, row.key, row.value)] += 1
-        for start, end in taken:
-            place = (*key, start, end)
-            self.rows[aggregation.name].setdefault(place, []).append(row)
-        return "aggregated" if taken else "late"
+        is_met = not aggregation.where or CONDITIONS[aggregation.where](row)
+        for start, end in spans(row.time, aggregation.about):
+            term = "aggregated"
+            if not is_met:
+                term = "filtered"
+            elif None in key:
+                term = "malformed"
+            elif end <= self.watermarks[-2]:
+                term = "late"
+                about = (aggregation.name, iso(start), iso(end))
+                self.late[(*about, row.time, row.key, row.value)] += 1
+            elif self._is_seen(aggregation.name, start, row):
+                term = "duplicate"
+            else:
+                place = (*key, start, end)
+                self.rows[aggregation.name].setdefault(place, []).append(row)
+            self.accounts[aggregation.name][term] += 1
+
+    def _is_seen(self, name: str, start: int, row: Row) -> bool:
+        """Whether the window has such a row; from now on it has."""
+        copy = (name, start, row.time, row.key, row.value)
+        if not self.deduplicates or not row.is_whole:
+            return False
+        is_seen = copy in self.seen
+        self.seen.add(copy)
+        return is_seen
+
+    def reported(self) -> tuple[int, dict[str, dict[str, int]]]:
+        """``rows_read`` and ``aggregations`` of the report."""
+        totals = {name: sum(terms.values()) for name, terms in self.accounts.items()}
+        read = totals.popitem()[1] if len({*totals.values()}) == 1 else self.read
+        return read, {
+            name: terms if sum(terms.values()) == read else {"rows_read": totals[name], **terms}
+            for name, terms in self.accounts.items()
+        }
 
     def windows(self, aggregation: Aggregation) -> list[tuple[Any, ...]]:
         """Its rows in the output: keys, start, end, measures; sorted."""

@@ -31,9 +31,11 @@ def of(**more: Any) -> dict[str, Any]:
     return {"aggregations": [W], **more}
 
 
+ONCE = of(processing={"deduplicate": {"by": ["time", "key"], "within": "1 hour"}})
 #: Before, now, what is said: of what goes on.
 FITTING = [
     (of(), of(), ""),
+    (ONCE, of(processing={"deduplicate": {"by": ["key", "time"], "within": "60 minutes"}}), ""),
     (of(aggregations=[W, X]), of(aggregations=[X, W]), ""),
     (of(), of(aggregations=[{**W, "rule": [*reversed(W["rule"])]}]), ""),
     (
@@ -238,6 +240,30 @@ MISFITS = [
         {**KAFKA, "options": {"server": "a", "topic": "u"}},
         "/input/options/topic",
         "'topic' is u, in the checkpoint t",
+    ),
+    (
+        of(),
+        ONCE,
+        "/processing/deduplicate",
+        "'deduplicate' is new, and no rows before are known",
+    ),
+    (
+        ONCE,
+        of(),
+        "/processing",
+        "'deduplicate' is gone, in the checkpoint by key (string), time (long) within 1 hour",
+    ),
+    (
+        ONCE,
+        of(processing={"deduplicate": {"by": ["time"], "within": "1 hour"}}),
+        "/processing/deduplicate/by",
+        "'by' of 'deduplicate' is time (long), in the checkpoint key (string), time (long)",
+    ),
+    (
+        ONCE,
+        of(processing={"deduplicate": {"by": ["time", "key"], "within": "2 hours"}}),
+        "/processing/deduplicate/within",
+        "'within' of 'deduplicate' is 2 hours, in the checkpoint 1 hour",
     ),
 ]
 

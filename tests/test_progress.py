@@ -8,16 +8,19 @@ import pytest
 
 from engine.runtime.ledger import Ledger
 from engine.runtime.progress import Progress
+from engine.spark.query import Entry
 
 
 def test_the_totals_are_told_now_and_then_and_at_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     progress = Progress(moves=False, pause=math.inf)
-    ledger = Ledger.of(("hourly", "daily"))
+    ledger = Ledger()
     progress.tell()
     for late in ({}, {"daily": 0}, {"hourly": 3}):
-        ledger.add(1000, 1, {"hourly": (2, 0, 998), "daily": (1, 9, 990)}, late)
+        ledger.add(
+            1000, 1, {"hourly": Entry(1000, 2, 0, 998), "daily": Entry(1000, 1, 9, 990)}, late
+        )
         progress.batch(1000, 0.5, ledger)
         progress.tell()
     progress.close()
@@ -32,8 +35,8 @@ def test_the_totals_are_told_now_and_then_and_at_the_end(
 
 def test_a_line_that_moves_has_the_terms(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(moves=True, total=2000)
-    ledger = Ledger.of(("hourly",))
-    ledger.add(1000, 7, {"hourly": (7, 0, 993)}, {"hourly": 3})
+    ledger = Ledger()
+    ledger.add(1000, 7, {"hourly": Entry(1000, 7, 0, 993)}, {"hourly": 3})
     progress.batch(1000, 0.5, ledger)
     progress.bar.refresh()
     shown = capsys.readouterr().err.split("\r")[-1]

@@ -10,7 +10,7 @@ import pytest
 from engine.check import check
 from engine.cli import main
 from engine.runtime.verify import Comparison, compared
-from tests.jobs import Job
+from tests.jobs import FIELDS, Job
 
 pytestmark = pytest.mark.usefixtures("spark")
 
@@ -44,6 +44,32 @@ def test_late_rows_are_folded_back_and_the_windows_behind_theirs_are_not_blamed(
     ]
     assert not job.database.exists()  # outputs and checkpoint are left alone
     assert not (job.folder / "config.checkpoint").exists()
+
+
+def test_of_late_rows_that_are_copies_of_one_the_first_is_folded_back(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.config(
+        [
+            {"name": "by key", "rule": ["key: key", "n: count()", "total: sum(value)"]},
+            {"name": "all", "window": {"size": "20 seconds", "slide": "10 seconds"},
+             "where": "value < 9", "rule": ["mean: mean(value)"]},
+        ],
+        structure={**FIELDS, "id": {"index": 3, "type": "string"}},
+        processing={"deduplicate": {"by": ["key", "id"], "within": "1 hour"}},
+    )  # fmt: skip
+    for records in (["1,a,1,i", "2,a,2,j"], ["31,a,5,k", "1,a,1,i"], ["41,a,7,l"],
+                    # Late: a copy of what counts, two of one, two that are none.
+                    ["1,a,1,i", "3,a,4,m", "3,a,4,m", "4,b,1,", "4,b,1,", "31,a,5,k"],
+                    ["3,a,4,m", "51,b,1,i"]):  # fmt: skip
+        job.arrive(records)
+    assert main(["verify", str(job.folder / "config.json")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "config: a stream of 13 rows in 5 batches, and a batch",
+        "  by key: 5 windows, 2 of them short of their 3 late rows: equal",
+        "  all: 6 windows, 2 of them short of their 6 late rows: equal",
+        "equal: batch = streaming + late",
+    ]
 
 
 def test_a_config_that_cannot_be_verified_is_told(

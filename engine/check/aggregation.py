@@ -179,7 +179,7 @@ class _Check:
             message = "no measure goes on from the window before"
             hint = "'fill' is for delta, increase and rate"
             self.problems.add(self.document.problem(message, (*self.path, "fill"), hint))
-        hops = isinstance(window, plan.Hopping) and window.size_ms % window.slide_ms != 0
+        hops = isinstance(window, plan.Hopping) and not window.is_even
         if found and hops:
             message = f"{found[0][1].aggregation.name}() needs windows that end where others begin"
             hint = "let 'size' be a multiple of 'slide'"

@@ -15,6 +15,7 @@ from engine import plan
 from engine.catalog import Catalog, Conflict
 from engine.check.aggregation import Aggregations, check_aggregations
 from engine.check.analysis import check_analysis, check_databases
+from engine.check.duplicates import check_duplicates
 from engine.check.expression import Scope
 from engine.check.outputs import check_outputs, instance, takes_raw
 from engine.check.places import Places
@@ -28,6 +29,9 @@ from engine.config.sections import DataField, ProcessingSection
 from engine.json_text import parse
 from engine.source import Problem, Problems, nearest
 from engine.types import Type
+
+#: What uses fields, beside rules.
+_USING = tuple(f"/processing/{each}" for each in ("aggregations", "event_time", "deduplicate"))
 
 
 @dataclass
@@ -80,7 +84,9 @@ class _Check:
         scope = Scope(types, self.catalog, is_open, config=config)
         rules = check_rules(self.document, scope, self.problems)
         aggregations = self.aggregations(rules, source)
-        used = self.times(rules.scope) | aggregations.used | self.deduplicate(rules.scope)
+        used = self.times(rules.scope) | aggregations.used
+        used |= check_duplicates(self.document, rules.scope, self.has_aggregations(), self.problems)
+        self.duplicates_in_sessions(aggregations)
         writes = self.writes()
         if writes and not takes_raw(self.document) and self.knows_uses():
             tell_unused(self.document, rules, used, self.problems)
@@ -218,33 +224,30 @@ class _Check:
             self.problems.add(self.document.problem(message, at, hint))
         return {name}
 
-    def deduplicate(self, scope: Scope) -> set[str]:
-        """Checks the fields of ``deduplicate``, which does not run yet."""
+    def duplicates_in_sessions(self, aggregations: Aggregations) -> None:
+        """Tells 'deduplicate' beside sessions: it stands in a state that these do not pass."""
         at = ("processing", "deduplicate")
         node = self.document.root.at(at)
-        if node is None or node.value is None:
-            return set()
-        self.not_yet.append(self.document.problem("deduplicate does not run yet", at))
-        used = self.strings(*at, "by")
-        for path, name in used:
-            if name not in scope.fields and not scope.is_open:
-                hint = nearest(name, scope.fields)
-                self.problems.add(self.document.problem(f"unknown field '{name}'", path, hint))
-        return {name for _, name in used}
+        is_session = any(isinstance(each.window, plan.Session) for each in aggregations.found)
+        if is_session and node is not None and node.value is not None:
+            message = "'deduplicate' does not run beside session windows yet"
+            self.not_yet.append(self.document.problem(message, at))
 
     def knows_uses(self) -> bool:
         """Whether all strings that could use a field could be read."""
         return not any(
-            pointer.startswith(("/processing/aggregations", "/processing/event_time"))
-            or pointer in ("/processing", "/outputs", "/output")
+            pointer.startswith(_USING) or pointer in ("/processing", "/outputs", "/output")
             for pointer in self.document.wrong
         )
 
+    def has_aggregations(self) -> bool:
+        """Whether there are some, good or bad."""
+        node = self.document.root.at(("processing", "aggregations"))
+        return node is not None and node.value != []
+
     def writes(self) -> bool:
         """Whether there is something to write; tells it where there is nothing."""
-        node = self.document.root.at(("processing", "aggregations"))
-        empty = node is None or (isinstance(node.value, list) and not node.value)
-        if not empty or takes_raw(self.document):
+        if self.has_aggregations() or takes_raw(self.document):
             return True
         if self.document.good("processing") is not None:
             hint = "add 'aggregations', or take 'raw' in an output"
@@ -268,9 +271,12 @@ class _Check:
         section = build(ProcessingSection, node.plain())
         event_time = None
         if section.event_time is not None:
-            of = rules.scope.fields[section.event_time]
-            assert of is not None
-            event_time = plan.Reference(section.event_time, of)
+            event_time = self.reference(section.event_time, rules.scope)
+        deduplicate = None
+        if section.deduplicate is not None:
+            by = tuple(self.reference(name, rules.scope) for name in section.deduplicate.by)
+            within_ms = milliseconds(section.deduplicate.within)
+            deduplicate = plan.Deduplicate(by, within_ms)
         name = self.document.root.at(("name",))
         method = self.document.root.at(("input", "input_type"))
         assert method is not None
@@ -287,7 +293,14 @@ class _Check:
             batch_ms=round(source.batchDuration * 1000),
             modules=tuple(name for _, name in self.strings("modules")),
             spark=self.settings(),
+            deduplicate=deduplicate,
         )
+
+    def reference(self, name: str, scope: Scope) -> plan.Reference:
+        """A field of a config without problems."""
+        of = scope.fields[name]
+        assert of is not None
+        return plan.Reference(name, of)
 
     def settings(self) -> dict[str, str]:
         node = self.document.root.at(("engine", "spark"))

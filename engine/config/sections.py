@@ -119,9 +119,11 @@ class AggregationSection:
 
 @dataclass(frozen=True, kw_only=True)
 class DeduplicateSection:
-    """Rows that repeat an earlier one are dropped, and counted."""
+    """Rows that repeat one that came before are not aggregated, and counted."""
 
-    by: tuple[str, ...] = option("the fields that are equal in duplicates", nonempty=True)
+    by: tuple[str, ...] = option(
+        "the fields that are equal in duplicates; a row with a null in one is none", nonempty=True
+    )
     within: str = option("how far apart in event time duplicates may be", format="duration")
 
 
@@ -144,7 +146,7 @@ class ProcessingSection:
         "1 day",
         format="duration",
     )
-    deduplicate: DeduplicateSection | None = option("drops repeated rows", None)
+    deduplicate: DeduplicateSection | None = option("which rows repeat another one", None)
     transformation: tuple[str, ...] = option(
         "rules that compute fields, in order",
         (),

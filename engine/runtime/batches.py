@@ -18,6 +18,7 @@ from engine.runtime.progress import Progress
 from engine.runtime.report import Report
 from engine.runtime.stopping import Stopping
 from engine.runtime.windows import Kept
+from engine.spark.duplicates import PASSED
 from engine.spark.logical import settled
 from engine.spark.microbatch import MicroBatch
 from engine.spark.query import LEDGER, Compiled, counts
@@ -97,15 +98,14 @@ class Batches:
         began = time.monotonic()
         assert self.checkpoint is not None
         if self.is_first:
-            names = tuple(each.name for each in self.query.aggregations)
-            self.ledger = self.checkpoint.ledger(number - 1) or Ledger.of(names)
+            self.ledger = self.checkpoint.ledger(number - 1) or Ledger.of(self.query)
         batch = Batch(number, replayed=self.is_first)
         self.is_first = False
         factories = self.outputs.begin(batch)
         micro = MicroBatch.of(self.spark, frame)
         self._windows(micro, factories, number)
         has_refused = self._sessions(micro, factories, number) or micro.has_refused()
-        values = micro.observed(LEDGER)
+        values = {**micro.observed(LEDGER), **micro.observed(PASSED)}
         late = {}
         if self.compiled.units:
             late = self._side(micro, values, has_refused, factories, number)
@@ -148,16 +148,16 @@ class Batches:
         batch = Batch(0, replayed=True)
         factories = self.outputs.begin(batch)
         compiled, every = self.compiled, self.compiled.every_row
-        observation, sessions = compiled.observation, compiled.sessions
+        sessions = compiled.sessions
         assert every is not None
-        assert observation is not None
         if compiled.streams:
             write(compiled.static_rows(), self.outputs.routes(compiled.streams), factories, 0)
         if sessions is not None:
             fresh = compiled.session_rows(every) if compiled.streams else compiled.frame
             rows = sessions.written(sessions.joined(fresh, None, None))
             write(rows, self.outputs.session_routes(sessions), factories, 0)
-        values = {name: int(value) for name, value in observation.get.items()}
+        observed = [each.get for each in compiled.observations]
+        values = {name: int(value) for each in observed for name, value in each.items()}
         wanted = self._wanted(values, is_late=False)
         if compiled.units and wanted:
             self._write_side(every, None, wanted, factories, 0)

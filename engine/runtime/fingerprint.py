@@ -25,7 +25,11 @@ def fingerprint(query: plan.Query) -> dict[str, Any]:
     stateful, sessions = parted(fused)
     unit_of = {each.name: unit for unit in fused for each in unit.members}
     return {
-        STATE: {**state(stateful), "gone": []},
+        STATE: {
+            **state(stateful),
+            "gone": [],
+            "deduplicate": _deduplicate(query.deduplicate),
+        },
         SESSIONS: {**state(sessions), "gone": []},
         "input": {"input_type": query.input.method, **_options(query.input.source)},
         "config": dict(_config(query)),
@@ -73,6 +77,13 @@ def _config(query: plan.Query) -> Iterator[tuple[str, str]]:
     # Rules name fields: in another order they mean the same, unless one hides a field.
     if {rule.name for rule in query.rules} & {each.name for each in query.input.fields}:
         yield "the order of the rules", ", ".join(rule.name for rule in query.rules)
+
+
+def _deduplicate(deduplicate: plan.Deduplicate | None) -> dict[str, str] | None:
+    if deduplicate is None:
+        return None
+    by = sorted(f"{each.name} ({each.type})" for each in deduplicate.by)
+    return {"by": ", ".join(by), "within": readable(deduplicate.within_ms)}
 
 
 def _measure(rule: plan.Rule) -> dict[str, Any]:

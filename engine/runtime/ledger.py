@@ -5,70 +5,97 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-TERMS = ("malformed", "filtered", "late", "aggregated")
+from engine import plan
+
+if TYPE_CHECKING:
+    from engine.spark.query import Entry
+
+TERMS = ("malformed", "filtered", "late", "duplicate", "aggregated")
 
 
 @dataclass
 class Account:
-    """Where the rows went, for one aggregation.
+    """Where the rows went, for one aggregation; a row counts once for each window that it is in.
 
-    ``before``: those that were read before the aggregation was added to a config that had run.
+    Args:
+        rows: how many there should be: each malformed row once, the others once for each window.
+        before: those that were read before the aggregation was added to a config that had run.
     """
 
+    rows: int = 0
     malformed: int = 0
     filtered: int = 0
     late: int = 0
+    duplicate: int = 0
     aggregated: int = 0
     before: int = 0
 
     @property
     def total(self) -> int:
-        return sum(asdict(self).values())
+        """The sum of the terms."""
+        return sum(getattr(self, term) for term in (*TERMS, "before"))
 
-    def report(self) -> dict[str, int]:
-        """The terms; ``before`` only where there is something."""
-        terms = asdict(self)
-        return terms if self.before else {each: terms[each] for each in TERMS}
+    def report(self, terms: Iterable[str], rows_read: int) -> dict[str, int]:
+        """The terms; ``rows_read`` only where it is another one, ``before`` where there is
+        something."""
+        found = {term: getattr(self, term) for term in terms}
+        if self.before:
+            found["before"] = self.before
+        return found if self.rows == rows_read else {"rows_read": self.rows, **found}
 
 
 @dataclass
 class Ledger:
-    """The sums of all micro-batches since the checkpoint began, restarts included."""
+    """The sums of all micro-batches since the checkpoint began, restarts included.
+
+    Args:
+        deduplicates: whether a row may be a duplicate; else that is no term.
+    """
 
     batches: int = 0
     rows: int = 0
     malformed: int = 0
+    deduplicates: bool = False
     aggregations: dict[str, Account] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, names: tuple[str, ...]) -> Ledger:
-        return cls(aggregations={name: Account() for name in names})
+    def of(cls, query: plan.Query) -> Ledger:
+        """The ledger before the first batch."""
+        accounts = {each.name: Account() for each in query.aggregations}
+        return cls(deduplicates=query.deduplicate is not None, aggregations=accounts)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        return tuple(term for term in TERMS if term != "duplicate" or self.deduplicates)
 
     def add(
         self,
         rows: int,
         malformed: int,
-        aggregations: Mapping[str, tuple[int, int, int]],
+        aggregations: Mapping[str, Entry],
         late: Mapping[str, int],
     ) -> None:
         """Adds a micro-batch.
 
         Args:
-            aggregations: name -> (malformed for it, filtered, entering its windows).
-            late: name -> how many of the entering rows its windows refused.
+            rows: that were read, each once; of them ``malformed``.
+            late: aggregation -> how many of those that entered its windows these refused.
         """
         self.batches += 1
         self.rows += rows
         self.malformed += malformed
-        for name, (broken, filtered, entering) in aggregations.items():
+        for name, entry in aggregations.items():
             account = self.aggregations.setdefault(name, Account())
             refused = late.get(name, 0)
-            account.malformed += broken
-            account.filtered += filtered
+            account.rows += entry.rows
+            account.malformed += entry.malformed
+            account.filtered += entry.filtered
             account.late += refused
-            account.aggregated += entering - refused
+            passed = entry.entering - refused if entry.passed is None else entry.passed
+            account.duplicate += entry.entering - refused - passed
+            account.aggregated += passed
 
     def continued(self, names: Iterable[str], renamed: Mapping[str, str]) -> Ledger:
         """The ledger of a config that goes on with other aggregations; of its own it is the same.
@@ -79,7 +106,9 @@ class Ledger:
         """
         known = self.aggregations
         accounts = {
-            name: known.get(name) or known.get(renamed.get(name, "")) or Account(before=self.rows)
+            name: known.get(name)
+            or known.get(renamed.get(name, ""))
+            or Account(rows=self.rows, before=self.rows)
             for name in names
         }
         return replace(self, aggregations=accounts)
@@ -88,13 +117,22 @@ class Ledger:
         """What does not close, a sentence for each aggregation; empty when all is well."""
         found = []
         for name, account in self.aggregations.items():
-            off = self.rows - account.total
+            off = account.rows - account.total
             negative = [term for term in TERMS if getattr(account, term) < 0]
             if off:
-                found.append(f"'{name}': {off:+,} rows of {self.rows:,} are not accounted for")
+                found.append(f"'{name}': {off:+,} rows of {account.rows:,} are not accounted for")
             if negative:
-                found.append(f"'{name}': fewer rows entered its windows than were late")
+                found.append(
+                    f"'{name}': more rows were late or aggregated than entered its windows"
+                )
         return found
+
+    @property
+    def rows_read(self) -> int:
+        """What the terms of each aggregation add up to, where that is one number; else the rows,
+        each once."""
+        totals = {each.rows for each in self.aggregations.values()}
+        return totals.pop() if len(totals) == 1 else self.rows
 
     @property
     def is_balanced(self) -> bool:
@@ -107,7 +145,11 @@ class Ledger:
     def loaded(cls, text: str) -> Ledger:
         """The ledger that ``dumped`` wrote."""
         values = json.loads(text)
-        accounts = {name: Account(**each) for name, each in values.pop("aggregations").items()}
+        # Kept by an older version, an account has no number of its own: it was that of all.
+        accounts = {
+            name: Account(**{"rows": values["rows"], **each})
+            for name, each in values.pop("aggregations").items()
+        }
         return cls(**values, aggregations=accounts)
 
     def report(self, name: str, mode: str, started: str, ended: str | None) -> dict[str, Any]:
@@ -118,9 +160,12 @@ class Ledger:
             "batches": self.batches,
             "started": started,
             "ended": ended,
-            "rows_read": self.rows,
+            "rows_read": self.rows_read,
             "malformed": self.malformed,
-            "aggregations": {name: each.report() for name, each in self.aggregations.items()},
+            "aggregations": {
+                name: each.report(self.terms, self.rows_read)
+                for name, each in self.aggregations.items()
+            },
             "balanced": self.is_balanced,
         }
 
@@ -133,7 +178,11 @@ class Ledger:
         lines = [f"{head}, {self.malformed:,} malformed"]
         if self.aggregations:
             accounts = self.aggregations.values()
-            terms = (*TERMS, "before") if any(each.before for each in accounts) else TERMS
+            terms = self.terms
+            if any(each.before for each in accounts):
+                terms = (*terms, "before")
+            if any(each.rows != self.rows for each in accounts):
+                terms = ("rows", *terms)
             rows: list[tuple[str, ...]] = [("", *terms)]
             for each, account in self.aggregations.items():
                 rows.append((each, *(f"{getattr(account, term):,}" for term in terms)))

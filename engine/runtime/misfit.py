@@ -25,6 +25,7 @@ def reasons(held: Fingerprint, wanted: Fingerprint) -> Iterator[Reason]:
     both = [name for name in wanted["aggregations"] if name in held["aggregations"]]
     found = [reason for name in both for reason in _of_aggregation(name, held, wanted)]
     found += _of_coming(held, wanted)
+    found += _of_duplicates(held[STATE].get("deduplicate"), wanted[STATE]["deduplicate"])
     for part in STATES:
         if not found and not _fits_part(held, wanted, part):
             found = list(_of_columns(held, wanted, part))
@@ -136,6 +137,24 @@ def _of_coming(held: Fingerprint, wanted: Fingerprint) -> Iterator[Reason]:
         elif wanted[part]["units"][each["unit"]]["carried"] and not was_carried:
             message = f"'{name}' is new, and goes on from windows before, of which none were kept"
             yield Reason(message, about)
+
+
+def _of_duplicates(held: Fingerprint | None, wanted: Fingerprint | None) -> Iterator[Reason]:
+    """Rows that were seen are kept by their fields, and for so long; Spark wants the operator that
+    keeps them in each run, or in none."""
+    about = ("processing", "deduplicate")
+    if held is None or wanted is None:
+        if wanted is not None:
+            yield Reason("'deduplicate' is new, and no rows before are known", about)
+        elif held is not None:
+            told = f"by {held['by']} within {held['within']}"
+            yield Reason(f"'deduplicate' is gone, in the checkpoint {told}", about)
+        return
+    for option in ("by", "within"):
+        before, now = held[option], wanted[option]
+        if before != now:
+            message = f"'{option}' of 'deduplicate' is {now}, in the checkpoint {before}"
+            yield Reason(message, (*about, option))
 
 
 def _of_columns(held: Fingerprint, wanted: Fingerprint, part: str) -> Iterator[Reason]:

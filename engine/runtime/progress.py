@@ -82,10 +82,14 @@ class Progress:
 
 
 def _accounts(ledger: Ledger) -> list[str]:
-    """Each aggregation that has late or malformed rows, with their numbers."""
+    """Each aggregation that has malformed or late rows or duplicates, with their numbers."""
     found = []
     for name, account in ledger.aggregations.items():
-        terms = [(account.malformed, "malformed"), (account.late, "late")]
+        terms = [
+            (account.malformed, "malformed"),
+            (account.late, "late"),
+            (account.duplicate, "duplicate"),
+        ]
         if told := [f"{count:,} {term}" for count, term in terms if count]:
             found.append(f"{name}: {', '.join(told)}")
     return found

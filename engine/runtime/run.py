@@ -142,14 +142,13 @@ class _Running:
         except ValueError as error:  # a pattern or format that only the JVM can judge
             raise ConfigError(str(error)) from None
         host = spark.conf.get("spark.driver.host", "127.0.0.1") or "127.0.0.1"
-        names = tuple(each.name for each in self.query.aggregations)
         prints = any(each.method == "stdout" for each in self.query.outputs)
         return Batches(
             spark,
             self.query,
             made,
             OpenOutputs(self.query, identity, host),
-            Ledger.of(names),
+            Ledger.of(self.query),
             Progress.on_screen(prints, getattr(self.query.input.source, "count", None)),
             self.report,
             **more,

@@ -1,7 +1,8 @@
 """A config runs as a stream and as a batch, and the windows of both are compared, one by one.
 
 The batch is the truth: a window of the stream has the same rows, less those that came late. So each
-window's rows must add up, and where none came late every measure must be the same.
+window's rows must add up, and where none came late every measure must be the same. Of late copies
+of one row the batch has the first; it has none of them where a copy came in time.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _verified(query: plan.Query, master: str | None, jars: str | None) -> int:
         }
         with closing(sqlite3.connect(Path(folder, f"{ONCE}.sqlite"))) as connection:
             connection.execute("ATTACH ? AS batch", (str(Path(folder, f"{BATCH}.sqlite")),))
-            found = [compared(connection, each) for each in query.aggregations]
+            found = [compared(connection, each, _copied_by(query)) for each in query.aggregations]
     return _say(query.name, ledgers[ONCE], ledgers[BATCH], found)
 
 
@@ -75,9 +76,18 @@ def _into(query: plan.Query, path: str) -> plan.Query:
     aggregations = tuple(
         replace(each, measures=(*each.measures, counted)) for each in query.aggregations
     )
-    streams = (*(each.name for each in aggregations), plan.LATE)
+    raw = [plan.RAW] if query.deduplicate is not None else []  # to tell copies of late rows
+    streams = (*(each.name for each in aggregations), plan.LATE, *raw)
     output = plan.Output("verify", "sqlite", Sqlite(path=path), streams)
     return replace(query, aggregations=aggregations, outputs=(output,))
+
+
+def _copied_by(query: plan.Query) -> tuple[str, ...]:
+    """The fields that are equal in copies; none where duplicates count."""
+    if query.deduplicate is None:
+        return ()
+    time = [query.event_time] if query.event_time is not None else []
+    return tuple(dict.fromkeys(each.name for each in (*query.deduplicate.by, *time)))
 
 
 @dataclass
@@ -111,13 +121,19 @@ class Comparison:
         return "\n    ".join(lines)
 
 
-def compared(connection: sqlite3.Connection, aggregation: plan.Aggregation) -> Comparison:
-    """The windows of the stream, in ``main``, beside those of the batch, in ``batch``."""
+def compared(
+    connection: sqlite3.Connection, aggregation: plan.Aggregation, copied_by: Sequence[str] = ()
+) -> Comparison:
+    """The windows of the stream, in ``main``, beside those of the batch, in ``batch``.
+
+    Args:
+        copied_by: the fields that are equal in copies of a row, of which one counts.
+    """
     found = Comparison(aggregation.name)
     before: Sequence[Any] | None = None
     before_is_short = False
     keys = len(aggregation.keys)
-    for row in _windows(connection, aggregation):
+    for row in _windows(connection, aggregation, copied_by):
         key, (start, late, ours, theirs), values = row[:keys], row[keys : keys + 4], row[keys + 4 :]
         named = zip(aggregation.keys, key, strict=True)
         where = " ".join([start, *(f"{each.name}={value}" for each, value in named)])
@@ -140,7 +156,7 @@ def compared(connection: sqlite3.Connection, aggregation: plan.Aggregation) -> C
 
 
 def _windows(
-    connection: sqlite3.Connection, aggregation: plan.Aggregation
+    connection: sqlite3.Connection, aggregation: plan.Aggregation, copied_by: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
     """Each window of the stream or the batch: its key, start, late rows, rows of the stream, rows
     of the batch, and of its end and each measure the stream's value and the batch's.
@@ -159,11 +175,14 @@ def _windows(
             f"coalesce((SELECT max(b.window_start) FROM batch.{table} b "
             f"WHERE {within}b.window_start <= {start}), {start})"
         )
+    late = f"SELECT *, 1 AS _n FROM main.{plan.LATE} WHERE aggregation = ?"
+    if copied_by:
+        late = _without_copies(late, place, [quoted(name) for name in copied_by])
     connection.execute("DROP TABLE IF EXISTS temp._pieces")
     connection.execute(
         f"CREATE TEMP TABLE _pieces AS SELECT {keys}{start} AS window_start, sum(n) AS n, "
         f"sum(late) AS late FROM (SELECT {columns}, {rows} AS n, 0 AS late FROM main.{table} "
-        f"UNION ALL SELECT {columns}, 0, 1 FROM main.{plan.LATE} WHERE aggregation = ?) p "
+        f"UNION ALL SELECT {columns}, 0, _n FROM ({late})) p "
         f"GROUP BY {', '.join(str(1 + each) for each in range(len(place)))}",
         (aggregation.name,),
     )
@@ -173,7 +192,8 @@ def _windows(
     same = {side: " AND ".join(f"{side}.{each} = w.{each}" for each in place) for side in "sbp"}
     yield from connection.execute(
         f"SELECT {named}, coalesce(p.late, 0), coalesce(p.n, 0), coalesce(b.{rows}, 0){values} "
-        f"FROM (SELECT {columns} FROM temp._pieces UNION SELECT {columns} FROM batch.{table}) w "
+        f"FROM (SELECT {columns} FROM temp._pieces WHERE n + late > 0 "
+        f"UNION SELECT {columns} FROM batch.{table}) w "
         f"LEFT JOIN main.{table} s ON {same['s']} LEFT JOIN batch.{table} b ON {same['b']} "
         f"LEFT JOIN temp._pieces p ON {same['p']} ORDER BY {named}"
     )
@@ -181,6 +201,19 @@ def _windows(
 
 def _is_derived(measure: plan.Rule) -> bool:
     return next(plan.derived(measure.expression), None) is not None
+
+
+def _without_copies(late: str, place: Sequence[str], by: Sequence[str]) -> str:
+    """The late rows of each window, of copies the first: none where a copy came in time, and so is
+    not among the late ones. A row with a null has no copies."""
+    fields = ", ".join(by)
+    window = ", ".join(dict.fromkeys([*place, *by]))
+    same = " AND ".join(f"r.{each} = l.{each}" for each in by)
+    return (
+        "SELECT l.*, CASE WHEN copies IS NULL THEN n ELSE n = copies END AS _n "
+        f"FROM (SELECT {window}, sum(_n) AS n FROM ({late}) GROUP BY {window}) l LEFT JOIN "
+        f"(SELECT {fields}, count(*) AS copies FROM main.{plan.RAW} GROUP BY {fields}) r ON {same}"
+    )
 
 
 def _pairs(values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from engine import plan
 from engine.fusion import Slot, Unit, derived, key_types, shared_slots, slots, text
+from engine.spark.duplicates import ID, identity, without_duplicates
 from engine.spark.expression import field_column
 from engine.spark.logical import expanded
-from engine.spark.rows import MOVED, ORDER, TIME, needs_order
+from engine.spark.rows import END, MOVED, ORDER, TIME, UNIT, needs_order
 from engine.spark.stages import add_columns, compile_expression
 from engine.spark.windows import bounds, watermarked, window_end, window_ends
 from engine.types import Type
-
-UNIT, END = "_unit", "_end"
 
 
 def truth(condition: plan.Expression, column: Column) -> Column:
@@ -73,9 +72,18 @@ class Grouping:
             places.append(place)
         return places
 
-    def grouped(self, frame: DataFrame) -> DataFrame:
-        """A row for each window that has rows: ``columns``, then ``slot_columns``."""
-        return self.entering(frame).groupBy(*self.columns).agg(*self.aggregates())
+    def grouped(self, frame: DataFrame, passed: Observation | str) -> DataFrame:
+        """A row for each window that has rows: ``columns``, then ``slot_columns``.
+
+        Args:
+            passed: counts what passes the deduplication.
+        """
+        if self.query.deduplicate is not None:
+            frame = frame.withColumn(ID, identity(self.query.deduplicate))
+        entering = self.entering(frame)
+        if self.query.deduplicate is not None:
+            entering = without_duplicates(entering, self.query, self.units, passed)
+        return entering.groupBy(*self.columns).agg(*self.aggregates())
 
     def entering(self, frame: DataFrame) -> DataFrame:
         """A row for each window of each row: ``columns``, and the slots' arguments."""
@@ -138,24 +146,26 @@ class Grouping:
                 columns.append(value.alias(f"_a{number}_{place}"))
         return columns
 
-    def _order(self) -> list[Column]:
-        ordered = needs_order(self.query)
-        return [F.struct(F.col(TIME), F.col(ORDER)).alias(ORDER)] if ordered else []
+    def _beside(self, frame: DataFrame) -> list[Column]:
+        """What goes with a row into all of its windows."""
+        ordered = needs_order(self.query, frame.isStreaming)
+        order = [F.struct(F.col(TIME), F.col(ORDER)).alias(ORDER)] if ordered else []
+        return [*order, *([F.col(ID)] if self.query.deduplicate is not None else [])]
 
     def _single(self, frame: DataFrame) -> DataFrame:
         met = taken(self.units[0], self.first)
         # Named together with the watermark's time, the condition stays above the watermark: a
         # filtered row moves it, with one unit as with several.
         rows = frame.filter(F.when(F.col(MOVED).isNotNull(), met))
-        return self._ended(rows.select(*self._entering(0), *self._order()))
+        return self._ended(rows.select(*self._entering(0), *self._beside(frame)))
 
     def _expanded(self, frame: DataFrame) -> DataFrame:
-        order = self._order()
+        beside = self._beside(frame)
         lists = [
             [
                 F.when(taken(unit, self.first + index), F.lit(unit.id)).alias(UNIT),
                 *self._entering(index),
-                *order,
+                *beside,
             ]
             for index, unit in enumerate(self.units)
         ]

@@ -15,8 +15,9 @@ from pyspark.sql.types import StructType
 from engine import plan
 from engine.declare import Context, Derived
 from engine.fusion import Unit, derived, parts
-from engine.spark.aggregate import END, UNIT, Grouping, derived_column
+from engine.spark.aggregate import Grouping, derived_column
 from engine.spark.expression import applied, finite
+from engine.spark.rows import END, UNIT
 from engine.spark.windows import bounds, is_refused
 from engine.types import Type
 

@@ -15,6 +15,10 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from engine.spark.logical import frame_of, narrowed
+from engine.spark.query import LEDGER
+
+#: The grouping, and what drops duplicates before it: what is late is refused by the first of them.
+_STATEFUL = ("StateStoreSave", "StreamingDeduplicateWithinWatermark")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class MicroBatch:
         return {each: int(row.getLong(i)) for i, each in enumerate(names)}
 
     def has_refused(self) -> bool:
-        """Whether the stateful operator refused rows as late (their number it does not know)."""
+        """Whether a stateful operator refused rows as late (their number it does not know)."""
         return any(
             node.metrics().apply("numRowsDroppedByWatermark").value() > 0 for node in self._saves
         )
@@ -82,14 +86,14 @@ class MicroBatch:
         return next(
             node.child()
             for node in _walk(self.execution.analyzed())
-            if node.nodeName() == "CollectMetrics"
+            if node.nodeName() == "CollectMetrics" and node.name() == LEDGER
         )
 
     @cached_property
     def _saves(self) -> list[Any]:
         # Found once: each step down the plan is a question to the JVM.
         plan = self.execution.executedPlan()
-        return [node for node in _walk(plan) if node.nodeName().startswith("StateStoreSave")]
+        return [node for node in _walk(plan) if node.nodeName().startswith(_STATEFUL)]
 
 
 def _walk(node: Any) -> Iterator[Any]:

@@ -19,6 +19,8 @@ from engine.types import Type
 #: When a row happened; the same as the watermark sees it; what sorts rows of one time; when a row
 #: was read.
 TIME, MOVED, ORDER, ARRIVED = "_time", "_moved", "_order", "_arrived"
+#: Of a row in a window: which grouping it is, and when it ends.
+UNIT, END = "_unit", "_end"
 
 _ALL_PARTITIONS = 1_000_000
 
@@ -31,7 +33,7 @@ def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
     """
     source = query.input.source
     frame = source.frame(spark, streaming, query.name)
-    if needs_order(query):
+    if needs_order(query, streaming):
         # Before anything moves rows: the order of a source is known only where it is read.
         frame = frame.withColumn(ORDER, F.struct(*source.order()))
     parsed = _parsed(source.told(_records(frame)), query, query.input.fields)
@@ -83,8 +85,11 @@ def _records(frame: DataFrame) -> DataFrame:
     return records.coalesce(_ALL_PARTITIONS)
 
 
-def needs_order(query: plan.Query) -> bool:
-    """Whether an aggregation asks for the order of rows (``first``, ``last``)."""
+def needs_order(query: plan.Query, streaming: bool) -> bool:
+    """Whether something asks for the order of rows: an aggregation (``first``, ``last``), or, in a
+    static frame, which of two duplicates came first."""
+    if query.deduplicate is not None and not streaming:
+        return True
     return any(
         isinstance(node, plan.Aggregate) and node.aggregation.by_order
         for aggregation in query.aggregations

@@ -35,6 +35,10 @@ DEFAULTS: Mapping[str, str] = {
     "spark.sql.optimizer.excludedRules": (
         "org.apache.spark.sql.catalyst.optimizer.InferFiltersFromGenerate"
     ),
+    # Where no row is left, this one takes the counts of those that were read out of the plan.
+    "spark.sql.adaptive.optimizer.excludedRules": (
+        "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
+    ),
     # Exact percentiles and distinct counts of up to this many keys a task without a sort.
     "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
     # The JVM never compiles a method of more than 8,000 bytes; Spark's own limit is 64 kB, and a

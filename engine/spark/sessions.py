@@ -15,7 +15,8 @@ from pyspark.sql.types import StructField, StructType, TimestampType
 
 from engine import plan
 from engine.fusion import Unit
-from engine.spark.aggregate import END, UNIT, Grouping
+from engine.spark.aggregate import Grouping
+from engine.spark.rows import END, UNIT
 from engine.spark.windows import bounds, is_refused
 
 #: Of a row: whether it is of this batch; whether it was refused; the session that it was written

@@ -14,7 +14,6 @@ from engine.spark.expression import field_column
 from engine.spark.parse import OK, REASON, RECORD, record_text
 from engine.spark.rows import ARRIVED, TIME
 from engine.spark.windows import bounds, is_refused, window_end, window_ends
-from engine.spark.write import COUNTED
 
 _RAW, _MALFORMED, _LATE = "_side_raw", "_side_malformed", "_side_late"
 
@@ -56,15 +55,14 @@ def refusals(
 ) -> Column:
     """The late rows of an aggregation: an array of a struct, or null, for each window of the row.
 
-    A struct where the window had ended for good. When the last one had, all had: so that one is
-    counted as the late row of the ledger.
+    A struct where the window had ended for good.
     """
     last = F.col(_last_end(index))
     enters = F.col(OK) & taken(unit, index)
 
     def refusal(end: Column) -> Column:
         about = [F.lit(member.name).alias("aggregation"), *bounds(end, unit.window)]
-        return F.struct((end == last).alias(COUNTED), *about, *columns)
+        return F.struct(*about, *columns)
 
     if not isinstance(unit.window, plan.Hopping):
         return F.array(F.when(enters & is_refused(last, watermark_ms), refusal(last)))

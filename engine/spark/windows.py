@@ -53,6 +53,13 @@ def window_ends(time: Column, window: plan.Window) -> Column:
     return F.sequence(first + F.lit(_MOVED_MICROS), last, F.lit(slide))
 
 
+def is_in_one_more(time: Column, window: plan.Hopping) -> Column:
+    """Whether a time is in one window more than the fewest; some are where the slide does not
+    divide the size."""
+    size, slide = _micros(window)
+    return F.pmod(F.unix_micros(time), F.lit(slide)) < size % slide
+
+
 def bounds(end: Column, window: plan.Window) -> tuple[Column, Column]:
     """Start and end, as users see them, of the window with this moved end."""
     micros = F.unix_micros(end) - F.lit(_MOVED_MICROS)

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 
+from engine.plan import LATE
 from engine.spark.arrow import map_in_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-#: A column of late rows that no output sees: whether the ledger counts the row.
-COUNTED = "_counted"
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def write(
 
     Returns:
         How many rows each stream had, by (stream, aggregation); the aggregation is that of late
-        rows, else empty. Of late rows those that are ``COUNTED``.
+        rows, else empty.
     """
     task = _Task(tuple(routes), tuple(factories), batch)
     told = map_in_arrow(frame, task, "stream string, aggregation string, rows long").collect()
@@ -79,7 +76,7 @@ class _Task:
                 for route in self.routes:
                     rows = _rows(batch, route.column, self.batch)
                     if rows.num_rows and not route.removes:
-                        rows = _counted(counts, route.stream, rows)
+                        _count(counts, route.stream, rows)
                     for index in route.outputs if rows.num_rows else ():
                         if index not in writers:
                             writers[index] = self.factories[index](partition)
@@ -114,15 +111,12 @@ def _rows(batch: pa.RecordBatch, column: str, number: int) -> pa.RecordBatch:
     return rows
 
 
-def _counted(
-    counts: dict[tuple[str, str], int], stream: str, rows: pa.RecordBatch
-) -> pa.RecordBatch:
-    """Counts the rows; gives them as outputs see them."""
-    if COUNTED not in rows.schema.names:
-        counts[(stream, "")] = counts.get((stream, ""), 0) + rows.num_rows
-        return rows
-    counted = rows.filter(rows.column(COUNTED))
-    for each in counted.column("aggregation").value_counts().to_pylist():
-        key = (stream, each["values"])
-        counts[key] = counts.get(key, 0) + each["counts"]
-    return rows.drop_columns(COUNTED)
+def _count(counts: dict[tuple[str, str], int], stream: str, rows: pa.RecordBatch) -> None:
+    """Adds the rows to the counts."""
+    found = [("", rows.num_rows)]
+    if stream == LATE:
+        values = rows.column("aggregation").value_counts().to_pylist()
+        found = [(each["values"], each["counts"]) for each in values]
+    for aggregation, number in found:
+        key = (stream, aggregation)
+        counts[key] = counts.get(key, 0) + number
