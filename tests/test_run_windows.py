@@ -118,15 +118,22 @@ class Model:
             self.windows[name].setdefault((start, end, key), []).append(value)
 
 
+#: A row is in so many of these that their ends are made another way.
+MANY: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "plain_day": WINDOWS["plain_day"],
+    "often": ({"size": "1 hour", "slide": "2 minutes"}, (HOUR, 120)),
+    "uneven": ({"size": "1 hour", "slide": "70 seconds"}, (HOUR, 70)),
+}
 FILTERED = {"uneven", "athens"}
 
 
+@pytest.mark.parametrize("all_windows", [WINDOWS, MANY], ids=["each kind", "many for a row"])
 @pytest.mark.parametrize("mode", ["--once", "--batch"])
 def test_windows_of_all_kinds_in_one_state_give_what_plain_python_computes(
-    job: Job, mode: str
+    job: Job, mode: str, all_windows: dict[str, tuple[Any, tuple[Any, ...]]]
 ) -> None:
     model = Model(
-        {name: about for name, (_, about) in WINDOWS.items()},
+        {name: about for name, (_, about) in all_windows.items()},
         lateness=LATENESS if mode == "--once" else None,
     )
     for rows in batches():
@@ -141,7 +148,7 @@ def test_windows_of_all_kinds_in_one_state_give_what_plain_python_computes(
                 "rule": ["key: key", "n: count()", "total: sum(value)"],
                 **({"where": "value > 2"} if name in FILTERED else {}),
             }
-            for name, (window, _) in WINDOWS.items()
+            for name, (window, _) in all_windows.items()
         ],
         structure={
             "time": {"index": 0, "type": "long"},

@@ -14,8 +14,11 @@ from engine.spark.expression import field_column
 from engine.spark.logical import expanded
 from engine.spark.rows import END, MOVED, ORDER, TIME, UNIT, needs_order
 from engine.spark.stages import add_columns, compile_expression
-from engine.spark.windows import bounds, watermarked, window_end, window_ends
+from engine.spark.windows import bounds, each_window_end, watermarked, window_ends
 from engine.types import Type
+
+#: In how many windows a row may be for each to have a list of columns in Spark's plan.
+_FEW = 24
 
 
 def truth(condition: plan.Expression, column: Column) -> Column:
@@ -57,7 +60,9 @@ class Grouping:
         self.units = units
         self.query = query
         self.first = first
-        self.hops = any(isinstance(unit.window, plan.Hopping) for unit in units)
+        hopping = [unit.window for unit in units if isinstance(unit.window, plan.Hopping)]
+        self.hops = bool(hopping)
+        self.explodes = any(window.fewest > _FEW for window in hopping)
         self.slots = [slots(unit) for unit in units]
         self.all_slots = shared_slots(units)
         self.key_types = key_types(units)
@@ -90,7 +95,9 @@ class Grouping:
         zone = self.query.time_zone
         arguments = self._arguments()
         frame = add_columns(frame, arguments, zone) if arguments else frame
-        return self._single(frame) if len(self.units) == 1 else self._expanded(frame)
+        if len(self.units) == 1 and (self.explodes or not self.hops):
+            return self._single(frame)
+        return self._expanded(frame)
 
     @property
     def columns(self) -> list[str]:
@@ -122,13 +129,10 @@ class Grouping:
         return f"_u{unit}_s{self.all_slots.index(slot)}_{place}"
 
     def _entering(self, index: int) -> list[Column]:
-        """What a unit gives to the grouping: its window's end, its keys, its slots' arguments.
-
-        Where any unit hops, the ends of all windows that the row is in.
-        """
+        """What a unit gives to the grouping: its keys, its slots' arguments."""
         unit, filled = self.units[index], self.slots[index]
         places = dict(zip(self.key_places(unit), unit.keys, strict=True))
-        columns = [(window_ends if self.hops else window_end)(F.col(TIME), unit.window).alias(END)]
+        columns = []
         for place, of in enumerate(self.key_types):
             key = places.get(place)
             value = field_column(key.name) if key else F.lit(None).cast(str(of))
@@ -157,24 +161,37 @@ class Grouping:
         # Named together with the watermark's time, the condition stays above the watermark: a
         # filtered row moves it, with one unit as with several.
         rows = frame.filter(F.when(F.col(MOVED).isNotNull(), met))
-        return self._ended(rows.select(*self._entering(0), *self._beside(frame)))
+        end = self._ends(self.units[0].window)[0].alias(END)
+        return self._ended(rows.select(end, *self._entering(0), *self._beside(frame)))
 
     def _expanded(self, frame: DataFrame) -> DataFrame:
+        ends: dict[plan.Window, list[str]] = {}
+        # Columns of their own, so that Spark computes once what the windows have in common.
+        columns: dict[str, Column] = {}
+        for window in dict.fromkeys(unit.window for unit in self.units):
+            found = {f"_end{len(columns) + n}": e for n, e in enumerate(self._ends(window))}
+            ends[window] = list(found)
+            columns |= found
+        frame = frame.withColumns(columns)
         beside = self._beside(frame)
-        lists = [
-            [
-                F.when(taken(unit, self.first + index), F.lit(unit.id)).alias(UNIT),
-                *self._entering(index),
-                *beside,
-            ]
-            for index, unit in enumerate(self.units)
-        ]
-        return self._ended(expanded(frame, lists).filter(F.col(UNIT).isNotNull()))
+        lists = []
+        for index, unit in enumerate(self.units):
+            is_taken = F.when(taken(unit, self.first + index), F.lit(unit.id)).alias(UNIT)
+            of_unit = [*self._entering(index), *beside]
+            lists += [[is_taken, F.col(end).alias(END), *of_unit] for end in ends[unit.window]]
+        is_in_window = F.col(UNIT).isNotNull() & F.col(END).isNotNull()
+        return self._ended(expanded(frame, lists).filter(is_in_window))
+
+    def _ends(self, window: plan.Window) -> list[Column]:
+        """A column for each window of a row; or one with an array of all, where they are many."""
+        if self.explodes:
+            return [window_ends(F.col(TIME), window)]
+        return each_window_end(F.col(TIME), window)
 
     def _ended(self, rows: DataFrame) -> DataFrame:
         """The rows, one for each window, with the watermark on the window's end."""
         end = F.col(END)
-        if self.hops:
+        if self.explodes:
             rows = rows.withColumn(END, F.explode(END))
             end = F.timestamp_micros(END)
         end = watermarked(end, END, self.query.allowed_lateness_ms)

@@ -41,8 +41,23 @@ def window_end(time: Column, window: plan.Window) -> Column:
     return F.timestamp_micros(micros - F.pmod(micros, F.lit(slide)) + F.lit(size + _MOVED_MICROS))
 
 
+def each_window_end(time: Column, window: plan.Window) -> list[Column]:
+    """The ends of the windows of a time, moved, the last one first; null in the last place where a
+    time is in one window less than others."""
+    last = window_end(time, window)
+    if not isinstance(window, plan.Hopping):
+        return [last]
+    slide, fewest = _micros(window)[1], window.fewest
+    earlier = [
+        F.timestamp_micros(F.unix_micros(last) - F.lit(place * slide))
+        for place in range(fewest + 1)
+    ]
+    one_more = [] if window.is_even else [F.when(is_in_one_more(time, window), earlier[fewest])]
+    return [*earlier[:fewest], *one_more]
+
+
 def window_ends(time: Column, window: plan.Window) -> Column:
-    """The ends of all windows of a time, moved, as an array of microseconds; null for null."""
+    """As ``each_window_end``, in one column: an array of microseconds; null for null."""
     last = F.unix_micros(window_end(time, window))
     if not isinstance(window, plan.Hopping):
         return F.when(last.isNotNull(), F.array(last))
