@@ -73,6 +73,25 @@ def test_without_an_event_time_the_records_own_time_counts(job: Job, kafka: Kafk
     ]
 
 
+def test_rows_are_late_by_the_records_own_time(job: Job, kafka: KafkaBroker) -> None:
+    topic = "late-record-times"
+    job.config(
+        {"name": "w", "rule": ["key: key", "n: count()"]},
+        input_type="kafka",
+        options={"bootstrap_servers": kafka.address, "topic": topic},
+        processing={"event_time": None},
+        streams=["aggregated", "late"],
+    )
+    for seconds in ([0], [100], [200, 201], [7, 95, 202]):
+        records = [f'{each},"a",1'.encode() for each in seconds]
+        times = [(1_700_000_000 + each) * 1000 for each in seconds]
+        kafka.produce(topic, records, timestamps_ms=times)
+        report = job.run("--once")
+    assert [(row["time"], row["key"]) for row in job.rows("late", "time")] == [(7, "a"), (95, "a")]
+    terms = {"malformed": 0, "filtered": 0, "late": 2, "aggregated": 5}
+    assert report["aggregations"]["w"] == terms
+
+
 def test_a_quiet_partition_holds_nobody_back_and_what_it_sends_too_late_is_late(
     job: Job, kafka: KafkaBroker
 ) -> None:

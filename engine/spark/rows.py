@@ -46,10 +46,10 @@ def older(records: DataFrame, query: plan.Query, watermark_ms: int) -> DataFrame
     No more is parsed than what their time is made of.
     """
     rules, fields = _dating(query)
-    dated = apply_rules(_parsed(records, query, fields), rules, query.time_zone)
-    dated = dated.withColumn(TIME, _event_time(query))
+    parsed = _parsed(records, query, fields) if fields else records
+    dated = apply_rules(parsed, rules, query.time_zone).withColumn(TIME, _event_time(query))
     is_older = is_before(F.col(TIME), watermark_ms, F.col(ARRIVED))
-    return dated.filter(is_unlike(query.input.format) | is_older)
+    return dated.filter(is_unlike(query.input.format) | is_older if fields else is_older)
 
 
 def _dating(query: plan.Query) -> tuple[list[plan.Rule], list[plan.InputField]]:
