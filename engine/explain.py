@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from engine import plan
 from engine.config.durations import readable
 from engine.dsl.parser import INFIX
-from engine.fusion import derived, key_types, parted, remembered_ms, shared_slots, units
+from engine.fusion import Unit, derived, key_types, parted, remembered_ms, shared_slots, units
 from engine.plan import stream_columns
 from engine.types import Type
 
@@ -124,9 +124,7 @@ def _state(query: plan.Query) -> Iterator[str]:
         ]
         yield f"columns   {', '.join(columns)}"
     for unit in fused:
-        names = ", ".join(member.name for member in unit.members)
-        keys = ", ".join(key.name for key in unit.keys)
-        yield f"grouping  {names}: {unit.window} by ({keys})"
+        yield _grouping(unit)
         for aggregate in unit.aggregates:
             yield f"  keeps   {text(aggregate)}"
         for aggregate in unit.carried:
@@ -145,13 +143,17 @@ def _sessions(query: plan.Query) -> Iterator[str]:
     if len(found) < len(units(query.aggregations)):
         yield "the rows of each batch are read a second time for them"
     for unit in found:
-        names = ", ".join(member.name for member in unit.members)
-        keys = ", ".join(key.name for key in unit.keys)
-        yield f"grouping  {names}: {unit.window} by ({keys})"
+        yield _grouping(unit)
         for aggregate in unit.aggregates:
             yield f"  makes   {text(aggregate)}"
     yield "between batches, in the checkpoint: the rows of sessions that may still go on, each with"
     yield "its time, the keys and what is aggregated"
+
+
+def _grouping(unit: Unit) -> str:
+    names = ", ".join(member.name for member in unit.members)
+    keys = ", ".join(key.name for key in unit.keys)
+    return f"grouping  {names}: {unit.window} by ({keys})"
 
 
 def _outputs(query: plan.Query) -> list[str]:

@@ -156,8 +156,8 @@ class Checkpoint:
             raise MisfitError(f"{told}; {hint}", judged.reasons)
         found = cls(folder, files, values["id"])
         if judged.changes:
-            last = files.read("ledger/last")
-            batch = 0 if last is None else int(last) + 1
+            last = found._last_batch()
+            batch = 0 if last is None else last + 1
             found.changes = f"checkpoint: goes on from batch {batch}; {judged.changes}"
             found._continue(batch, config["aggregations"], judged.renamed)
             found._describe(going_on(held, config))
@@ -187,8 +187,13 @@ class Checkpoint:
 
     def last(self) -> Ledger | None:
         """The ledger after the last batch that was kept."""
+        batch = self._last_batch()
+        return None if batch is None else self.ledger(batch)
+
+    def _last_batch(self) -> int | None:
+        """The last batch whose ledger was kept."""
         text = self.files.read("ledger/last")
-        return None if text is None else self.ledger(int(text))
+        return None if text is None else int(text)
 
 
 def reset(folder: str, spark: Any) -> str:

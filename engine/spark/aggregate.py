@@ -190,12 +190,9 @@ class Grouping:
 
     def _ended(self, rows: DataFrame) -> DataFrame:
         """The rows, one for each window, with the watermark on the window's end."""
-        end = F.col(END)
         if self.explodes:
-            rows = rows.withColumn(END, F.explode(END))
-            end = F.timestamp_micros(END)
-        end = watermarked(end, END, self.query.allowed_lateness_ms)
-        return rows.select(*[end if name == END else F.col(name) for name in rows.columns])
+            rows = rows.withColumn(END, F.explode(END)).withColumn(END, F.timestamp_micros(END))
+        return watermarked(rows, END, self.query.allowed_lateness_ms)
 
     def aggregates(self) -> list[Column]:
         """The columns of the slots, over the rows that enter."""

@@ -18,7 +18,7 @@ from engine.fusion import Unit, derived, parts
 from engine.spark.aggregate import Grouping, derived_column
 from engine.spark.expression import applied, finite
 from engine.spark.rows import END, UNIT
-from engine.spark.windows import bounds, is_refused
+from engine.spark.windows import is_refused
 from engine.types import Type
 
 #: Whether a window has new rows; in which series of hopping windows it is, each window of which
@@ -95,7 +95,7 @@ class Derivation:
         """Each derived column, and what is in it."""
         for unit in self.units:
             for member in unit.members:
-                stream = self.grouping.query.aggregations.index(member)
+                stream = self.grouping.stream(member)
                 for place, each in enumerate(derived(member)):
                     yield derived_column(stream, place), (unit, member, each)
 
@@ -114,7 +114,7 @@ class Derivation:
             bases=tuple(bases),
         )
         value = applied(declaration, [last], context)
-        start, end = (F.unix_micros(each) for each in bounds(F.col(END), unit.window))
+        start, end = (F.unix_micros(each) for each in self.grouping.bounds(unit))
         passed = F.unix_micros(END) - F.unix_micros(before["end"])
         if declaration.per_second:
             value = value / (passed / F.lit(1_000_000))

@@ -52,9 +52,10 @@ def without_duplicates(
     frame = frame.withColumn(_HOP, F.when(_is_of(hops, units), F.unix_micros(END)))
     key = [*([UNIT] if len(units) > 1 else []), _HOP, ID]
     if frame.isStreaming:
-        frame = _with_delay(frame, remembered_ms(deduplicate, units))
+        # Forgotten when the watermark, which is that of the rows, has passed the end by so much.
+        frame = watermarked(frame, END, remembered_ms(deduplicate, units))
         frame = frame.dropDuplicatesWithinWatermark(key)
-        frame = _with_delay(frame, query.allowed_lateness_ms)
+        frame = watermarked(frame, END, query.allowed_lateness_ms)
     else:
         frame = _static(frame, key, deduplicate.within_ms)
     counts = [
@@ -68,13 +69,6 @@ def _is_of(some: Sequence[Unit], units: Sequence[Unit]) -> Column:
     if len(units) == 1:
         return F.lit(bool(some))
     return F.col(UNIT).isin([unit.id for unit in some])
-
-
-def _with_delay(frame: DataFrame, delay_ms: int) -> DataFrame:
-    """The frame with a delay on the windows' ends: Spark forgets an id when the watermark has
-    passed them by so much. The watermark itself is that of the rows."""
-    end = watermarked(F.col(END), END, delay_ms)
-    return frame.select(*[end if name == END else F.col(name) for name in frame.columns])
 
 
 def _static(frame: DataFrame, key: Sequence[str], within_ms: int) -> DataFrame:

@@ -11,7 +11,7 @@ What comes behind the grouping needs no more of a window than its start and its 
 
 from __future__ import annotations
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from engine import plan
@@ -110,9 +110,11 @@ def _unwritten(number: int, beside: Column) -> Column:
     return F.get(F.array(F.lit(number)), F.pmod(F.unix_micros(beside), F.lit(1)))
 
 
-def watermarked(end: Column, name: str, delay_ms: int) -> Column:
-    """The end as the column by which Spark drops late rows and forgets old windows."""
-    return end.alias(name, metadata={_DELAY: delay_ms})
+def watermarked(frame: DataFrame, name: str, delay_ms: int) -> DataFrame:
+    """The frame with this column as the one by which Spark drops late rows and forgets what is so
+    much older than the watermark."""
+    end = F.col(name).alias(name, metadata={_DELAY: delay_ms})
+    return frame.select(*[end if each == name else F.col(each) for each in frame.columns])
 
 
 def _micros(window: plan.Tumbling | plan.Hopping | plan.Session) -> tuple[int, int]:
