@@ -12,11 +12,13 @@ from typing import TypeVar
 import pytest
 
 from tests.jobs import Job
+from tests.servers.cassandra import CassandraNode
 from tests.servers.influx1 import InfluxOne
 from tests.servers.influx2 import BINARY as INFLUXD2
 from tests.servers.influx2 import InfluxTwo
 from tests.servers.kafka import KafkaBroker
 from tests.servers.kafka import connector_jars as jars_of_connector
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerUnavailableError
 from tests.servers.redis import RedisNodes, RedisServer
 from tests.servers.server import Server
@@ -31,6 +33,8 @@ _SERVERS = {
     "influx1": {"influx1"},
     "influx2": {"influx2"},
     "redis": {"redis", "redis_tls", "redis_cluster"},
+    "cassandra": {"cassandra", "cassandra_guarded"},
+    "postgres": {"postgres"},
 }
 
 
@@ -147,3 +151,21 @@ def redis_tls() -> Iterator[RedisServer]:
 def redis_cluster() -> Iterator[RedisNodes]:
     """Three nodes of RedisTimeSeries that share the slots."""
     yield from _running(RedisNodes)
+
+
+@pytest.fixture(scope="session")
+def cassandra() -> Iterator[CassandraNode]:
+    """A real Cassandra node for the whole run; each case makes a keyspace of its own."""
+    yield from _running(CassandraNode)
+
+
+@pytest.fixture(scope="session")
+def cassandra_guarded() -> Iterator[CassandraNode]:
+    """A Cassandra node that asks for a password and checks rights."""
+    yield from _running(lambda: CassandraNode(guarded=True))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL for the whole run; each case makes tables of its own."""
+    yield from _running(PostgresServer)

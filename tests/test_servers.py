@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
 import urllib3
+from cassandra import Unauthorized
+from cassandra.cluster import NoHostAvailable
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
-from redis import RedisError
+from redis import ConnectionError
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, MovedError, NoPermissionError
 from redis.retry import Retry
 
+from tests.servers.cassandra import CassandraNode
 from tests.servers.influx1 import InfluxOne
 from tests.servers.influx2 import InfluxTwo
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import free_ports, listens
 from tests.servers.redis import RedisNodes, RedisServer
 from tests.servers.server import Server
@@ -96,13 +101,13 @@ def test_redis_over_tls_asks_for_a_certificate_it_knows_and_a_password(
 ) -> None:
     with redis_tls.client() as client:
         assert client.ts().add("a", 1, 1.5) == 1
-    with redis_tls.client(password=None) as client, pytest.raises(AuthenticationError):
-        client.ping()
-    with redis_tls.client(password="wrong") as client, pytest.raises(AuthenticationError):
-        client.ping()
+    once = Retry(NoBackoff(), retries=0)
+    for password in (None, "wrong"):
+        refused = pytest.raises(AuthenticationError)
+        with redis_tls.client(password=password, retry=once) as client, refused:
+            client.ping()
     for unfit in ({"ssl_ca_certs": None}, {"ssl": False, "ssl_ca_certs": None}):
-        once = Retry(NoBackoff(), retries=0)
-        with redis_tls.client(**unfit, retry=once) as client, pytest.raises(RedisError):
+        with redis_tls.client(**unfit, retry=once) as client, pytest.raises(ConnectionError):
             client.ping()
 
 
@@ -120,6 +125,65 @@ def test_redis_nodes_share_the_keys(redis_cluster: RedisNodes) -> None:
             with pytest.raises(MovedError):
                 [client.ts().get(key) for key in keys]
     assert sorted(held) == sorted(keys)
+
+
+@KEEP
+def test_cassandra_keeps_its_rows(cassandra: CassandraNode, end: End) -> None:
+    cassandra.create_keyspace("plant")
+    table = f"plant.kept_by_{end.__name__}"
+    columns = "sensor text, time timestamp, v double, PRIMARY KEY (sensor, time)"
+    with cassandra.session() as session:
+        session.execute(f"CREATE TABLE {table} ({columns})")
+        insert = session.prepare(f"INSERT INTO {table} (sensor, time, v) VALUES (?, ?, ?)")
+        for value in (1.5, 2.5):
+            session.execute(insert, ("a", 1_600_000_000_000, value))
+    goes_and_returns(cassandra, end)
+    with cassandra.session() as session:
+        rows = list(session.execute(f"SELECT sensor, v FROM {table}"))
+    assert [tuple(row) for row in rows] == [("a", 2.5)]
+
+
+def test_cassandra_guarded_asks_for_a_password_and_checks_rights(
+    cassandra_guarded: CassandraNode,
+) -> None:
+    cassandra_guarded.create_keyspace("guarded")
+    with cassandra_guarded.session() as session:
+        session.execute("CREATE TABLE guarded.w (k text PRIMARY KEY)")
+    cassandra_guarded.create_user("reader", "only reads", "SELECT ON KEYSPACE guarded")
+    with cassandra_guarded.session("reader", "only reads") as session:
+        assert list(session.execute("SELECT * FROM guarded.w")) == []
+        with pytest.raises(Unauthorized):
+            session.execute("INSERT INTO guarded.w (k) VALUES ('a')")
+    with pytest.raises(NoHostAvailable, match="AuthenticationFailed"):
+        cassandra_guarded.session("reader", "wrong").__enter__()
+
+
+@KEEP
+def test_postgres_keeps_its_rows(postgres: PostgresServer, end: End) -> None:
+    table = f"kept_by_{end.__name__}"
+    upsert = f"INSERT INTO {table} VALUES ('a', %s) ON CONFLICT (sensor) DO UPDATE SET v = %s"
+    held = postgres.connect()
+    held.execute(f"CREATE TABLE {table} (sensor text PRIMARY KEY, v double precision)")
+    for value in (1.5, 2.5):
+        held.execute(upsert, (value, value))
+    # A client that stays keeps no server from ending.
+    goes_and_returns(postgres, end)
+    with pytest.raises(psycopg.OperationalError):
+        held.execute("SELECT 1")
+    with postgres.connect() as connection:
+        assert connection.execute(f"SELECT * FROM {table}").fetchall() == [("a", 2.5)]
+
+
+def test_postgres_asks_for_a_password_and_checks_rights(postgres: PostgresServer) -> None:
+    with postgres.connect() as connection:
+        connection.execute("CREATE TABLE guarded (k text)")
+    postgres.create_user("reader", "only reads", "SELECT ON guarded")
+    with postgres.connect(user="reader", password="only reads") as connection:
+        assert connection.execute("SELECT * FROM guarded").fetchall() == []
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("INSERT INTO guarded VALUES ('a')")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        postgres.connect(user="reader", password="wrong")
 
 
 def test_ports_stay_below_those_that_clients_are_given() -> None:

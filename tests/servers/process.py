@@ -116,9 +116,9 @@ class ServerProcess:
         """Ends the server and whatever it has started; a second call does nothing."""
         self._end(self._stops_by)
 
-    def kill(self) -> None:
-        """Ends it as `kill -9` does: it writes and says nothing any more."""
-        self._end(signal.SIGKILL)
+    def kill(self, by: signal.Signals = signal.SIGKILL) -> None:
+        """Ends it as it is: it writes and says nothing any more."""
+        self._end(by)
 
     def _end(self, by: signal.Signals) -> None:
         atexit.unregister(self.stop)

@@ -29,6 +29,7 @@ class Server(ABC):
     name: ClassVar[str]
     host = "127.0.0.1"
     _stops_by = signal.SIGTERM
+    _killed_by = signal.SIGKILL
     _user: str | None = None
 
     def __init__(self, ports: int = 1) -> None:
@@ -91,9 +92,9 @@ class Server(ABC):
             self._process = None
 
     def kill(self) -> None:
-        """Ends it as a power cut would, as far as the kernel lets it; its data stay."""
+        """Ends it in the middle of what it does; what is on the disk or with the kernel stays."""
         if self._process is not None:
-            self._process.kill()
+            self._process.kill(self._killed_by)
             self._process = None
 
     @contextmanager
