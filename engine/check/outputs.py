@@ -35,7 +35,7 @@ def check_outputs(
         streams = _streams(document, path, aggregations, problems, not_yet)
         target = _target(document, path, catalog, problems, not_yet)
         if target is not None and streams is not None:
-            _check_sessions(document, path, target, streams, aggregations, problems)
+            _check_streams(document, path, target, streams, aggregations, problems)
             main = document.good(*path, "main")
             name = _name(target.METHOD, found)
             is_main = bool(main.value) if main is not None else False
@@ -46,7 +46,7 @@ def check_outputs(
     return found
 
 
-def _check_sessions(
+def _check_streams(
     document: Document,
     path: Path,
     target: Any,
@@ -54,14 +54,18 @@ def _check_sessions(
     aggregations: Aggregations,
     problems: Problems,
 ) -> None:
-    """Tells sessions that go to an output that cannot remove those that are no more."""
-    if target.REMOVES:
-        return
+    """Tells streams that the output cannot take: sessions, where it cannot remove those that are no
+    more; rows that are no window's, where it has no place for them."""
     for each in aggregations.found:
-        if isinstance(each.window, plan.Session) and each.name in streams:
+        if isinstance(each.window, plan.Session) and each.name in streams and not target.REMOVES:
             message = f"the output '{target.METHOD}' cannot take the sessions of '{each.name}'"
             hint = "two of them may become one, and it cannot remove what it has written"
             problems.add(document.problem(message, (*path, "method"), hint))
+    for name in plan.ROWS:
+        if name in streams and not target.TAKES_ROWS:
+            message = f"the output '{target.METHOD}' cannot take the stream '{name}'"
+            hint = "it takes windows; such rows have no keys by which they would stay apart"
+            problems.add(document.problem(message, (*path, "streams"), hint))
 
 
 def _name(method: str, before: Sequence[plan.Output]) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.option import option
-from engine.outputs import Batch, Factory, Job, OutputError, Say, Stream, Target
+from engine.outputs import Batch, Factory, Job, Open, OutputError, Say, Stream, Target, Writer
 from engine.types import Type
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _is_database(path: str) -> bool:
         return file.read(16) in (b"", b"SQLite format 3\0")
 
 
-class OpenSqlite:
+class OpenSqlite(Open):
     """The driver's side: tables that fit the streams, and no rows of a batch that is replayed."""
 
     def __init__(self, path: str, job: Job) -> None:
@@ -119,15 +119,12 @@ class OpenSqlite:
             (self.job.checkpoint, batch),
         )
 
-    def finish(self, batch: Batch) -> None:
-        """Nothing is left to do: each task has committed its rows."""
-
     def close(self) -> None:
         with self._connection() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-class SqliteWriter:
+class SqliteWriter(Writer):
     """A task's side: all rows of its partition in one transaction."""
 
     def __init__(self, path: str, output: str, checkpoint: str, batch: int, task: int) -> None:
