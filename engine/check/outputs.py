@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine import plan
@@ -44,6 +45,13 @@ def check_outputs(
         hint = "move it into the list 'outputs'"
         problems.add(document.problem("the config has 'outputs' and 'output'", ("output",), hint))
     return found
+
+
+def check_written(document: Document, query: plan.Query, problems: Problems) -> None:
+    """Tells what outputs cannot write of the streams that they take."""
+    for path, output in zip(output_paths(document), query.outputs, strict=True):
+        streams = {name: plan.stream_columns(query, name) for name in output.streams}
+        output.target.check_streams(streams, _Say(document, path, problems))
 
 
 def _check_streams(
@@ -93,17 +101,26 @@ def instance(section: Any, document: Document, path: Path, problems: Problems) -
     """A method built from ``path/options``, its own check told there; None on problems."""
     node = document.root.at((*path, "options"))
     target = build(section, node.plain() if node is not None else {}, document.beside)
-    told: list[bool] = []
-
-    def say(name: str, message: str, hint: str) -> None:
-        place = (*path, "options", *name.split("/")) if name else (*path, "options")
-        while not document.has(*place):
-            place = place[:-1]
-        problems.add(document.problem(message, place, hint))
-        told.append(True)
-
+    say = _Say(document, path, problems)
     target.check(say)
-    return None if told else target
+    return None if say.told else target
+
+
+@dataclass
+class _Say:
+    """Takes the problems that a method finds in its options, named from these on."""
+
+    document: Document
+    path: Path
+    problems: Problems
+    told: bool = False
+
+    def __call__(self, name: str, message: str, hint: str) -> None:
+        place = (*self.path, "options", *name.split("/")) if name else (*self.path, "options")
+        while not self.document.has(*place):
+            place = place[:-1]
+        self.problems.add(self.document.problem(message, place, hint))
+        self.told = True
 
 
 def _streams(

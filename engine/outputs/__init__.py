@@ -8,7 +8,7 @@ never pass the driver.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -184,11 +184,25 @@ class Target:
     def check(self, say: Say) -> None:
         """Tells the problems that only this output can know."""
 
+    def check_streams(self, streams: Mapping[str, Sequence[Column]], say: Say) -> None:
+        """Tells what of the streams that it takes, by name, it cannot write: names, types."""
+
     def open(self, job: Job) -> Open:
         """Prepares the output on the driver.
 
         Raises:
             OutputError: it cannot be written to.
+        """
+        raise NotImplementedError
+
+    def probe(self, job: Job) -> str:
+        """Asks the server who it is and what the output may do there, and writes nothing.
+
+        Returns:
+            A line for people: version, database and the like.
+
+        Raises:
+            OutputError: the output could not write there.
         """
         raise NotImplementedError
 
