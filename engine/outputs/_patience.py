@@ -70,14 +70,15 @@ class Patience:
             found = retrying(attempt)
         except PassingError as error:
             seconds = time.monotonic() - began
-            raise OutputError(f"{self._who}: {error.reason}, for {seconds:.0f} s") from None
+            raise OutputError(f"{self.who}: {error.reason}, for {seconds:.0f} s") from None
         if retrying.statistics.get("attempt_number", 1) > 1:
             waited = time.monotonic() - began
-            notify(self.notices, self._who, f"goes on after {waited:.0f} s", waits=False)
+            notify(self.notices, self.who, f"goes on after {waited:.0f} s", waits=False)
         return found
 
     @property
-    def _who(self) -> str:
+    def who(self) -> str:
+        """Output and server, as messages name them."""
         return f"output '{self.output}': {self.server}"
 
     def _tell(self, state: RetryCallState, began: float) -> None:
@@ -85,7 +86,7 @@ class Patience:
         error: Any = state.outcome.exception()
         so_far = time.monotonic() - began
         told = f"{error.reason}; waiting" + (f" for {so_far:.0f} s now" if so_far >= 1 else "")
-        notify(self.notices, self._who, told, waits=True)
+        notify(self.notices, self.who, told, waits=True)
 
 
 def _pause(state: RetryCallState) -> float:

@@ -29,3 +29,12 @@ def texts(column: pa.Array) -> list[Any]:
 def rows(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
     """The rows as tuples in the order of the columns, times as ISO texts."""
     return list(zip(*(texts(column) for column in batch.columns), strict=True))
+
+
+def written(rows: pa.Table) -> pa.Table:
+    """The table with its times as ISO texts."""
+    for place, column in enumerate(rows.columns):
+        if pa.types.is_timestamp(column.type):
+            texts = pa.chunked_array([iso(chunk) for chunk in column.chunks], pa.string())
+            rows = rows.set_column(place, rows.field(place).name, texts)
+    return rows
