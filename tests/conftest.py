@@ -16,6 +16,7 @@ from tests.servers.cassandra import CassandraNode
 from tests.servers.influx1 import InfluxOne
 from tests.servers.influx2 import BINARY as INFLUXD2
 from tests.servers.influx2 import InfluxTwo
+from tests.servers.influx3 import InfluxThree
 from tests.servers.kafka import KafkaBroker
 from tests.servers.kafka import connector_jars as jars_of_connector
 from tests.servers.postgres import PostgresServer
@@ -133,6 +134,13 @@ def influx1() -> Iterator[InfluxOne]:
 def influx2() -> Iterator[InfluxTwo]:
     """A real InfluxDB 2 for the whole run; each case makes a bucket, or names its measurements."""
     yield from _running(InfluxTwo)
+
+
+@pytest.fixture
+def influx3() -> Iterator[InfluxThree]:
+    """A recorder of InfluxDB 3's documented protocol, empty for each case: no real server."""
+    with InfluxThree() as recorder:
+        yield recorder
 
 
 @pytest.fixture(scope="session")
