@@ -84,7 +84,7 @@ WRONG: dict[str, tuple[str, str | bytes | None, dict[str, Any], str]] = {
         "'v' is 'lnog', which is not known; did you mean 'long'?",
     ),
     "twice": ("t.csv", "k,k\n", {}, "t.csv: two columns are called 'k'"),
-    "short": ("t.csv", "k,v\n1,2\n\n3\n", {}, "t.csv: line 4 has 1 values for 2 columns"),
+    "short": ("t.csv", "k,v\n1,2\n\n3\n", {}, "t.csv: line 4 has 1 value for 2 columns"),
     "value": (
         "t.csv",
         "k,v\n1,2\n3,x\n",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.tables.records import CsvFile, json_records, member, read
+from engine.tables.records import Records, read, records
 from engine.tables.table import CSV, Table, TableError
 from engine.tables.values import Convert, from_text, from_value
+from engine.types import Type
 
 _SHOWN = 80
 
@@ -33,49 +34,47 @@ def load(table: Table, time_zone: str) -> Content:
         TableError: it cannot be read, a value is not of its column's type, a row has no key, or two
             have the same.
     """
-    names = [table.key, *table.columns]
+    found = records(read(table.path), table)
     make = from_text if table.format == CSV else from_value
-    types = [table.key_type, *table.columns.values()]
-    converts = [make(of, time_zone) for of in types]
-    columns: list[list[Any]] = [[] for _ in names]
-    places: dict[Any, str] = {}
-    for place, row in _rows(table, names):
-        values = []
-        for index, raw in enumerate(row):
-            values.append(_value(table, converts[index], raw, place, names[index], types[index]))
-        key = values[0]
-        if key is None:
-            raise TableError(f"{place} has no key: '{table.key}' is empty")
-        if (before := places.setdefault(key, place)) is not place:
-            raise TableError(f"{before} and {place} have the same key {_quoted(row[0])}")
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    keys, *others = columns
-    return Content(keys, dict(zip(table.columns, others, strict=True)))
+    key = found.column(table.key)
+    keys = _converted(found, table.key, key, make(table.key_type, time_zone), table.key_type)
+    _check_keys(table, found, keys, key)
+    columns = {
+        name: _converted(found, name, found.column(name), make(of, time_zone), of)
+        for name, of in table.columns.items()
+    }
+    return Content(keys, columns)
 
 
-def _rows(table: Table, names: list[str]) -> Iterator[tuple[str, list[Any]]]:
-    """The raw values of these columns, row by row."""
-    text = read(table.path)
-    if table.format != CSV:
-        for place, record in json_records(text):
-            yield place, [member(record, name) for name in names]
-        return
-    file = CsvFile(text, table)
-    for name in names:
-        if name not in file.names:
-            raise TableError(f"has no column '{name}'")
-    indexes = [file.names.index(name) for name in names]
-    for place, row in file.rows():
-        yield place, [row[index] for index in indexes]
-
-
-def _value(table: Table, convert: Convert, raw: Any, place: str, name: str, of: Any) -> Any:
+def _converted(
+    found: Records, name: str, raw: Sequence[Any], convert: Convert, of: Type
+) -> list[Any]:
     try:
-        return convert(raw)
+        return [convert(each) for each in raw]
     except (ValueError, OverflowError):
-        article = "an" if str(of).startswith("i") else "a"
-        raise TableError(f"{place}: '{name}' is not {article} {of}: {_quoted(raw)}") from None
+        row = next(n for n, each in enumerate(raw) if not _fits(each, convert))
+        article = "an" if of is Type.INT else "a"
+        message = f"'{name}' is not {article} {of}: {_quoted(raw[row])}"
+        raise TableError(f"{found.place(row)}: {message}") from None
+
+
+def _fits(raw: Any, convert: Convert) -> bool:
+    try:
+        convert(raw)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _check_keys(table: Table, found: Records, keys: list[Any], raw: Sequence[Any]) -> None:
+    rows: dict[Any, int] = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
+    if None in rows:
+        place = found.place(rows[None])
+        raise TableError(f"{place} has no key: '{table.key}' is empty")
+    if len(rows) < len(keys):
+        row = next(n for n, key in enumerate(keys) if rows[key] != n)
+        places = f"{found.place(rows[keys[row]])} and {found.place(row)}"
+        raise TableError(f"{places} have the same key {_quoted(raw[row])}")
 
 
 def _quoted(raw: Any) -> str:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.tables.table import Table, TableError
-
-#: A member's value, by its path: ``country.names.en``, ``subdivisions.0.iso_code``.
-Members = Mapping[str, Any]
+from engine.tables.table import CSV, Table, TableError
 
 
 @dataclass(frozen=True)
@@ -45,51 +42,83 @@ def read(path: str, most: int | None = None) -> Text:
         raise TableError(f"is not a text in UTF-8 (byte {error.start + 1:,})") from None
 
 
-class CsvFile:
-    """The rows of a csv file.
+@dataclass(frozen=True)
+class Records:
+    """The records of a file.
 
     Args:
-        names: the columns, in the order of the rows' values.
+        names: csv: the columns, in the order of a row's values.
+        rows: csv: the values of each; JSON: the objects.
+        lines: the line in which each ends, or from 1 its place in the array.
+        counts: what ``lines`` count: ``line``, ``record``.
     """
 
-    def __init__(self, text: Text, table: Table) -> None:
-        self.is_whole = text.is_whole
-        self.reader = csv.reader(io.StringIO(text.text, newline=""), delimiter=table.sep)
-        names = table.names
-        if names is None:
-            first = next(self._rows(), (1, []))[1]
-            names = tuple(each.strip() for each in first)
-        self.names = names
-        repeated = [each for index, each in enumerate(names) if each in names[:index]]
-        if repeated:
-            raise TableError(f"two columns are called '{repeated[0]}'")
+    names: tuple[str, ...]
+    rows: Sequence[Any]
+    lines: Sequence[int]
+    counts: str = "line"
 
-    def rows(self) -> Iterator[tuple[str, list[str]]]:
-        """Each row and its place; empty lines are none."""
-        wanted = len(self.names)
-        for line, row in self._rows():
-            if len(row) != wanted:
-                columns = "column" if wanted == 1 else "columns"
-                raise TableError(f"line {line} has {len(row)} values for {wanted} {columns}")
-            yield f"line {line}", row
+    def place(self, row: int) -> str:
+        return f"{self.counts} {self.lines[row]}"
 
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        try:
-            for row in self.reader:
-                if row:
-                    yield self.reader.line_num, row
-        except csv.Error as error:
-            if self.is_whole:
-                raise TableError(f"line {self.reader.line_num}: {error}") from None
+    def column(self, name: str) -> list[Any]:
+        """The values of a column, as they stand in the file."""
+        if not self.names:
+            return [member(row, name) for row in self.rows]
+        if name not in self.names:
+            raise TableError(f"has no column '{name}'")
+        index = self.names.index(name)
+        return [row[index] for row in self.rows]
 
 
-def json_records(text: Text) -> Iterator[tuple[str, Members]]:
-    """The objects of one array, or one a line, each with its place."""
-    found = _elements(text) if text.text.lstrip().startswith("[") else _lines(text)
-    for place, value in found:
+def records(text: Text, table: Table) -> Records:
+    """The records of a text; of one that is not whole the last may be missing.
+
+    Raises:
+        TableError: it is not of the table's format.
+    """
+    if table.format == CSV:
+        return _csv(text, table)
+    is_array = text.text.lstrip().startswith("[")
+    found = list(_elements(text) if is_array else _lines(text))
+    objects = [value for _, value in found]
+    lines = [number for number, _ in found]
+    made = Records((), objects, lines, "record" if is_array else "line")
+    for row, value in enumerate(objects):
         if not isinstance(value, dict):
-            raise TableError(f"{place} is no JSON object")
-        yield place, value
+            raise TableError(f"{made.place(row)} is no JSON object")
+    return made
+
+
+def _csv(text: Text, table: Table) -> Records:
+    reader = csv.reader(io.StringIO(text.text, newline=""), delimiter=table.sep)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        for row in reader:
+            if row:  # an empty line is none
+                rows.append(row)
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        if text.is_whole:
+            raise TableError(f"line {reader.line_num}: {error}") from None
+    names = table.names
+    if names is None:
+        names = tuple(each.strip() for each in rows[0]) if rows else ()
+        del rows[:1], lines[:1]
+    repeated = [each for index, each in enumerate(names) if each in names[:index]]
+    if repeated:
+        raise TableError(f"two columns are called '{repeated[0]}'")
+    if not set(map(len, rows)) <= {len(names)}:
+        line, found = next(
+            (line, len(row))
+            for line, row in zip(lines, rows, strict=True)
+            if len(row) != len(names)
+        )
+        wanted = f"{len(names)} column{'' if len(names) == 1 else 's'}"
+        values = f"{found} value{'' if found == 1 else 's'}"
+        raise TableError(f"line {line} has {values} for {wanted}")
+    return Records(names, rows, lines)
 
 
 def _constant(name: str) -> None:
@@ -98,7 +127,7 @@ def _constant(name: str) -> None:
         raise ValueError(f"'{name}' is no number")
 
 
-def _elements(text: Text) -> Iterator[tuple[str, Any]]:
+def _elements(text: Text) -> Iterator[tuple[int, Any]]:
     decoder = json.JSONDecoder(parse_constant=_constant)
     body = text.text
     at, number = body.index("[") + 1, 0
@@ -116,10 +145,10 @@ def _elements(text: Text) -> Iterator[tuple[str, Any]]:
             if not text.is_whole:
                 return
             raise TableError(f"record {number} is no JSON: {_reason(error)}") from None
-        yield f"record {number}", value
+        yield number, value
 
 
-def _lines(text: Text) -> Iterator[tuple[str, Any]]:
+def _lines(text: Text) -> Iterator[tuple[int, Any]]:
     decoder = json.JSONDecoder(parse_constant=_constant)
     for number, line in enumerate(text.text.split("\n"), 1):
         if not line.strip():
@@ -128,7 +157,7 @@ def _lines(text: Text) -> Iterator[tuple[str, Any]]:
             value = decoder.decode(line)
         except ValueError as error:
             raise TableError(f"line {number} is no JSON: {_reason(error)}") from None
-        yield f"line {number}", value
+        yield number, value
 
 
 def _reason(error: ValueError) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from engine.source import nearest
 from engine.tables import mmdb
 from engine.tables.content import load
-from engine.tables.records import CsvFile, Text, flat, json_records, read
+from engine.tables.records import flat, read, records
 from engine.tables.table import CSV, MMDB, Table, TableError
-from engine.tables.values import kind_of_text, kind_of_value, type_of, types_of
+from engine.tables.values import kind_of_text, kind_of_value, type_of
 from engine.types import Type
 
 #: Up to so many bytes a file is read whole, with all of its problems; of others its beginning.
@@ -42,25 +43,25 @@ def known(table: Table, declared: Mapping[str, Type], time_zone: str) -> Known:
             wrong.
     """
     if table.format == MMDB:
-        found: dict[str, set[Type]] = {}
-        for record in mmdb.sample(table.path):
-            if isinstance(record, dict):
-                types_of(((name, kind_of_value(v)) for name, v in flat(record)), found)
-        types = {name: type_of(kinds) for name, kinds in found.items()}
-        return Known(replace(table, columns={**types, **declared}), False)
+        found = _types_of_members(mmdb.sample(table.path))
+        return Known(replace(table, columns={**found, **declared}), False)
     text = read(table.path, SMALL)
-    found = _kinds(table, text)
-    types = {**{name: type_of(kinds) for name, kinds in found.items()}, **declared}
+    whole = records(text, table)
+    if table.format == CSV:
+        found = {each: type_of(map(kind_of_text, set(whole.column(each)))) for each in whole.names}
+    else:
+        found = _types_of_members(whole.rows)
+    types = {**found, **declared}
     key = table.key or next(iter(types), "")
     for name in (key, *declared):
         if table.format == CSV and name not in found:
             raise TableError(_no_column(name, found))
     if key not in types:
         raise TableError(_no_column(key, types))
-    whole = replace(table, key=key, key_type=types[key], columns=types)
+    made = replace(table, key=key, key_type=types[key], columns=types)
     if text.is_whole:
-        load(whole, time_zone)
-    return Known(whole, table.format == CSV)
+        load(made, time_zone)
+    return Known(made, table.format == CSV)
 
 
 def _no_column(name: str, names: Iterable[str]) -> str:
@@ -70,15 +71,11 @@ def _no_column(name: str, names: Iterable[str]) -> str:
     return f"has no column '{name}'; {hint}" if hint else f"has no column '{name}'"
 
 
-def _kinds(table: Table, text: Text) -> dict[str, set[Type]]:
-    """The types that the values of each column have."""
-    found: dict[str, set[Type]] = {}
-    if table.format == CSV:
-        file = CsvFile(text, table)
-        found = {name: set() for name in file.names}
-        for _, row in file.rows():
-            types_of(zip(file.names, map(kind_of_text, row), strict=True), found)
-        return found
-    for _, record in json_records(text):
-        types_of(((name, kind_of_value(value)) for name, value in flat(record)), found)
-    return found
+def _types_of_members(rows: Iterable[Any]) -> dict[str, Type]:
+    """The types of all values that stand in records, by their paths."""
+    kinds: dict[str, set[Type | None]] = {}
+    for record in rows:
+        if isinstance(record, dict):
+            for name, value in flat(record):
+                kinds.setdefault(name, set()).add(kind_of_value(value))
+    return {name: type_of(found) for name, found in kinds.items()}

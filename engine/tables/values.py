@@ -38,8 +38,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def type_of(kinds: set[Type]) -> Type:
+def type_of(found: Iterable[Type | None]) -> Type:
     """The type of a column whose values are of these types; what cannot be told is a string."""
+    kinds = {each for each in found if each is not None}
     if kinds == {Type.LONG, Type.DOUBLE}:
         return Type.DOUBLE
     return next(iter(kinds)) if len(kinds) == 1 else Type.STRING
@@ -74,12 +75,10 @@ def kind_of_value(value: Any) -> Type | None:
 def from_text(of: Type, time_zone: str) -> Convert:
     """Reads csv values: an empty one is null, blanks around numbers do not count."""
     convert = _converter(of, time_zone)
+    if of is Type.STRING:
+        return lambda text: text or None
 
     def value(text: str) -> Any:
-        if text == "":
-            return None
-        if of is Type.STRING:
-            return text
         bare = text.strip(" \t")
         if not bare or (of.is_fractional and bare.lower() == "nan"):
             return None
@@ -189,11 +188,3 @@ def _micros_of_text(text: str, zone: ZoneInfo) -> int:
         ahead = timedelta(hours=hours, minutes=minutes)
         aware = local.replace(tzinfo=timezone(-ahead if offset[0] == "-" else ahead))
     return (aware - _EPOCH) // _MICROSECOND + micros
-
-
-def types_of(found: Iterable[tuple[str, Type | None]], into: dict[str, set[Type]]) -> None:
-    """Adds the types of a record's values to those that their columns have had."""
-    for name, kind in found:
-        kinds = into.setdefault(name, set())
-        if kind is not None:
-            kinds.add(kind)
