@@ -75,9 +75,8 @@ def _config(query: plan.Query) -> Iterator[tuple[str, str]]:
     for rule in query.rules:
         yield f"rule '{rule.name}'", text(rule.expression)
     for table in query.tables:
-        by = f"by {table.key} ({table.key_type})" if table.key else "by address"
-        columns = ", ".join(f"{name} ({of})" for name, of in table.columns.items())
-        yield f"table '{table.name}'", f"{os.path.abspath(table.path)} {by}: {columns}"
+        by = f"{table.key} ({table.key_type})" if table.key else "address"
+        yield f"table '{table.name}'", f"{os.path.abspath(table.path)} by {by}"
     # Rules name fields: in another order they mean the same, unless one hides a field.
     if {rule.name for rule in query.rules} & {each.name for each in query.input.fields}:
         yield "the order of the rules", ", ".join(rule.name for rule in query.rules)
