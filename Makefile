@@ -6,7 +6,7 @@ CHECKED := engine operations tests benchmarks generator.py setup.py
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint format bench venv java clean
+.PHONY: help run test chaos lint format bench venv java servers clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +38,9 @@ venv: $(VENV)/.installed-test ## the virtual environment with the tools of the t
 
 java: ## find Java 17 or newer, or install it where that is allowed
 	@.ci/java
+
+servers: ## install what Debian has of the tests' servers, where that is allowed
+	@.ci/servers
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) build dist *.egg-info spark-warehouse metastore_db derby.log

@@ -15,6 +15,8 @@ from engine.types import Type
 LATE, MALFORMED, RAW, ALERTS, AGGREGATED = "late", "malformed", "raw", "alerts", "aggregated"
 #: Streams that are not aggregations; no aggregation may take their names.
 STREAMS = (RAW, LATE, MALFORMED, ALERTS, AGGREGATED)
+#: Those of rows, and not of windows.
+ROWS = (RAW, LATE, MALFORMED)
 WINDOW_START, WINDOW_END = "window_start", "window_end"
 #: How windows that are missing count in derived measures: they do not, the one behind them has none
 #: before it, or each has its share of the difference.

@@ -13,7 +13,7 @@ from engine.spark.session import session
 @pytest.fixture(scope="session")
 def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
     settings = {"spark.sql.shuffle.partitions": "2"}
-    if not request.config.getoption("--without-kafka"):
+    if "kafka" not in request.config.getoption("without"):
         # A running JVM takes no more jars, so the connector is there from the start.
         jars = request.getfixturevalue("connector_jars")
         settings["spark.jars"] = ",".join(map(str, jars))

@@ -271,6 +271,7 @@ def test_the_watermark_of_a_computed_window_end_evicts_its_state(spark: SparkSes
     window = plan.Tumbling(10_000)
     rows = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 10).load()
     rows = rows.withWatermark("timestamp", "0 seconds")
-    ended = rows.select(watermarked(window_end(F.col("timestamp"), window), "_end", 0))
+    ends = rows.select(window_end(F.col("timestamp"), window).alias("_end"))
+    ended = watermarked(ends, "_end", 0)
     kept = ended.schema["_end"].metadata
     assert kept == {"spark.watermarkDelayMs": 0}

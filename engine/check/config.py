@@ -18,7 +18,7 @@ from engine.check.analysis import check_analysis
 from engine.check.databases import Tables, check_databases, used_tables
 from engine.check.duplicates import check_duplicates
 from engine.check.expression import Scope
-from engine.check.outputs import check_outputs, instance, takes_raw
+from engine.check.outputs import check_outputs, check_written, instance, takes_raw
 from engine.check.places import Places
 from engine.check.structure import input_fields
 from engine.check.transformation import Transformation, check_rules, tell_unused
@@ -103,7 +103,10 @@ class _Check:
             folder=os.path.dirname(self.document.path) or ".",
         )
         if not found.problems and not self.not_yet:
-            found.query = self.query(source, fields, rules, aggregations, outputs, tables)
+            query = self.query(source, fields, rules, aggregations, outputs, tables)
+            check_written(self.document, query, self.problems)
+            found.problems = self.problems.sorted()
+            found.query = None if found.problems else query
             found.jars = self.jars()
             found.places = Places(self.document, aggregations.places)
         return found

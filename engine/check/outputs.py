@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine import plan
@@ -35,7 +36,7 @@ def check_outputs(
         streams = _streams(document, path, aggregations, problems, not_yet)
         target = _target(document, path, catalog, problems, not_yet)
         if target is not None and streams is not None:
-            _check_sessions(document, path, target, streams, aggregations, problems)
+            _check_streams(document, path, target, streams, aggregations, problems)
             main = document.good(*path, "main")
             name = _name(target.METHOD, found)
             is_main = bool(main.value) if main is not None else False
@@ -46,7 +47,14 @@ def check_outputs(
     return found
 
 
-def _check_sessions(
+def check_written(document: Document, query: plan.Query, problems: Problems) -> None:
+    """Tells what outputs cannot write of the streams that they take."""
+    for path, output in zip(output_paths(document), query.outputs, strict=True):
+        streams = {name: plan.stream_columns(query, name) for name in output.streams}
+        output.target.check_streams(streams, _Say(document, path, problems))
+
+
+def _check_streams(
     document: Document,
     path: Path,
     target: Any,
@@ -54,14 +62,18 @@ def _check_sessions(
     aggregations: Aggregations,
     problems: Problems,
 ) -> None:
-    """Tells sessions that go to an output that cannot remove those that are no more."""
-    if target.REMOVES:
-        return
+    """Tells streams that the output cannot take: sessions, where it cannot remove those that are no
+    more; rows that are no window's, where it has no place for them."""
     for each in aggregations.found:
-        if isinstance(each.window, plan.Session) and each.name in streams:
+        if isinstance(each.window, plan.Session) and each.name in streams and not target.REMOVES:
             message = f"the output '{target.METHOD}' cannot take the sessions of '{each.name}'"
             hint = "two of them may become one, and it cannot remove what it has written"
             problems.add(document.problem(message, (*path, "method"), hint))
+    for name in plan.ROWS:
+        if name in streams and not target.TAKES_ROWS:
+            message = f"the output '{target.METHOD}' cannot take the stream '{name}'"
+            hint = "it takes windows; such rows have no keys by which they would stay apart"
+            problems.add(document.problem(message, (*path, "streams"), hint))
 
 
 def _name(method: str, before: Sequence[plan.Output]) -> str:
@@ -89,17 +101,26 @@ def instance(section: Any, document: Document, path: Path, problems: Problems) -
     """A method built from ``path/options``, its own check told there; None on problems."""
     node = document.root.at((*path, "options"))
     target = build(section, node.plain() if node is not None else {}, document.beside)
-    told: list[bool] = []
-
-    def say(name: str, message: str, hint: str) -> None:
-        place = (*path, "options", *name.split("/")) if name else (*path, "options")
-        while not document.has(*place):
-            place = place[:-1]
-        problems.add(document.problem(message, place, hint))
-        told.append(True)
-
+    say = _Say(document, path, problems)
     target.check(say)
-    return None if told else target
+    return None if say.told else target
+
+
+@dataclass
+class _Say:
+    """Takes the problems that a method finds in its options, named from these on."""
+
+    document: Document
+    path: Path
+    problems: Problems
+    told: bool = False
+
+    def __call__(self, name: str, message: str, hint: str) -> None:
+        place = (*self.path, "options", *name.split("/")) if name else (*self.path, "options")
+        while not self.document.has(*place):
+            place = place[:-1]
+        self.problems.add(self.document.problem(message, place, hint))
+        self.told = True
 
 
 def _streams(

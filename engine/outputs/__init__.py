@@ -8,7 +8,7 @@ never pass the driver.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -17,7 +17,12 @@ from engine.plan import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from engine.outputs._notices import Address
+
 Say = Callable[[str, str, str], None]
+
+#: What becomes of a row that a server refuses for good: it goes to ``malformed``, or the run stops.
+MALFORMED, STOP = "malformed", "stop"
 
 
 class OutputError(Exception):
@@ -51,6 +56,7 @@ class Job:
         checkpoint: tells this run's checkpoint from any other; the same after a restart.
         driver: the host at which executors reach the driver.
         streams: what this output takes.
+        notices: where tasks tell what they wait for; None: nobody listens.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Job:
     checkpoint: str
     driver: str
     streams: tuple[Stream, ...]
+    notices: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -68,33 +75,97 @@ class Batch:
     replayed: bool = False
 
 
-class Writer(Protocol):
-    """The side of one task. ``commit`` comes once, when all of its rows have been handed over.
+@dataclass(frozen=True)
+class Refused:
+    """A row that a server refuses, whatever is tried.
 
-    ``remove`` names windows that are no more, by ``window_start`` and the keys: sessions that have
-    become a part of another one. No window of that start is written in the same batch.
+    Args:
+        record: the row as text, as a person would look for it.
+        reason: the server's.
     """
 
-    def write(self, stream: Stream, rows: pa.RecordBatch) -> None: ...
-    def remove(self, stream: Stream, rows: pa.RecordBatch) -> None: ...
-    def commit(self) -> None: ...
-    def abort(self) -> None: ...
+    record: str
+    reason: str
+
+
+class Writer:
+    """The side of one task.
+
+    ``write`` and ``remove`` may keep rows back; ``settle`` is called when all have been handed
+    over, and sends what is left. ``refused`` is asked after each of them. ``commit`` comes once,
+    when every output of the task has settled.
+    """
+
+    def write(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        """Takes rows of a stream.
+
+        Raises:
+            OutputError: by this and all others, where the output cannot go on.
+        """
+        raise NotImplementedError
+
+    def remove(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        """Takes back windows that are no more, told by ``window_start`` and the keys: sessions that
+        have become a part of another one. No window of that start is written in the same batch."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Sends what was kept back."""
+
+    def refused(self) -> list[Refused]:
+        """The rows that the server has refused since this was asked last."""
+        return []
+
+    def commit(self) -> None:
+        """Makes what was written last."""
+
+    def abort(self) -> None:
+        """Gives up; what was written is written again by the next attempt."""
 
 
 #: Makes a writer for a partition. It is pickled, and called on the executors.
 Factory = Callable[[int], Writer]
 
 
-class Open(Protocol):
+class Reader(Protocol):
+    """What an output knows of the past; asked on the executors."""
+
+    def find(self, stream: Stream, asked: pa.RecordBatch, accuracy_ms: int) -> pa.RecordBatch:
+        """The windows nearest to those asked for, all in one go or a few.
+
+        Args:
+            asked: the stream's keys and a ``window_start``, a row for each window.
+            accuracy_ms: how far from the asked one a window's start may be.
+
+        Returns:
+            ``window_start`` and the measures, a row for each row of ``asked``, nulls where there is
+            no window.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Open:
     """The driver's side of an output while a run lasts.
 
     Raises:
-        OutputError: by any of them, where the output cannot go on.
+        OutputError: by any of its methods, where the output cannot go on.
     """
 
-    def begin(self, batch: Batch) -> Factory: ...
-    def finish(self, batch: Batch) -> None: ...
-    def close(self) -> None: ...
+    def begin(self, batch: Batch) -> Factory:
+        """A micro-batch begins; what an earlier attempt at it left is replaced."""
+        raise NotImplementedError
+
+    def finish(self, batch: Batch) -> None:
+        """All tasks of the micro-batch have committed."""
+
+    def reader(self) -> Callable[[], Reader]:
+        """Makes a reader on an executor; of outputs that answer."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """The run has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +174,8 @@ class Target:
 
     #: Whether the engine can write there; the options are checked all the same.
     RUNS: ClassVar[bool] = True
+    #: Whether it takes rows that are no window's: raw, late and malformed ones.
+    TAKES_ROWS: ClassVar[bool] = True
     #: Whether a row that was written can be taken back: sessions need that.
     REMOVES: ClassVar[bool] = True
     #: Whether it can answer the analysis' questions about the past.
@@ -111,11 +184,25 @@ class Target:
     def check(self, say: Say) -> None:
         """Tells the problems that only this output can know."""
 
+    def check_streams(self, streams: Mapping[str, Sequence[Column]], say: Say) -> None:
+        """Tells what of the streams that it takes, by name, it cannot write: names, types."""
+
     def open(self, job: Job) -> Open:
         """Prepares the output on the driver.
 
         Raises:
             OutputError: it cannot be written to.
+        """
+        raise NotImplementedError
+
+    def probe(self, job: Job) -> str:
+        """Asks the server who it is and what the output may do there, and writes nothing.
+
+        Returns:
+            A line for people: version, database and the like.
+
+        Raises:
+            OutputError: the output could not write there.
         """
         raise NotImplementedError
 

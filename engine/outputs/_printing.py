@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
-import socketserver
 import sys
 import threading
 from collections.abc import Sequence
@@ -17,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engine.outputs import Batch, Factory, Job, OutputError, Stream
+from engine.outputs import Batch, Factory, Job, Open, OutputError, Stream, Writer
+from engine.outputs._lines import Lines, LineServer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 _WRITTEN, _GONE = "written", "gone"
 
 
-class OpenStdout:
+class OpenStdout(Open):
     """The driver's side: prints JSON lines as they arrive, tables when a batch is whole."""
 
     def __init__(self, target: Stdout, job: Job) -> None:
@@ -39,11 +38,10 @@ class OpenStdout:
         self.lock = threading.Lock()
         self.token = secrets.token_hex(16)
         try:
-            self.server = _Server((job.driver, 0), self)
+            self.server = LineServer(job.driver, self.token, self._take, self._flush)
         except OSError as error:
             raise OutputError(f"output 'stdout': cannot listen at {job.driver}: {error}") from error
-        self.address = (job.driver, int(self.server.server_address[1]))
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.address = (job.driver, self.server.port)
 
     def begin(self, batch: Batch) -> Factory:
         with self.lock:
@@ -51,17 +49,18 @@ class OpenStdout:
         limit = self.target.rows if self.target.format == "table" else None
         return partial(StdoutWriter, self.address, self.token, limit)
 
-    def take(self, stream: str, line: str) -> None:
+    def _take(self, line: str) -> None:
         """One line of a task: printed, or kept for the table."""
+        stream, _, text = line.partition("\t")
         with self.lock:
             if self.target.format == "json":
-                sys.stdout.write(line)
+                sys.stdout.write(text + "\n")
             else:
-                part, rows, count = json.loads(line)
+                part, rows, count = json.loads(text)
                 table = self.tables.setdefault(stream, _Table(self.target.rows))
                 table.parts[part].add(rows, count)
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         with self.lock:
             sys.stdout.flush()
 
@@ -76,8 +75,7 @@ class OpenStdout:
                 raise OutputError("output 'stdout': nobody reads it any more") from error
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        self.server.close()
 
 
 @dataclass
@@ -145,40 +143,12 @@ def _cell(value: Any) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    """Takes the lines of tasks that know the token."""
-
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self, address: tuple[str, int], output: OpenStdout) -> None:
-        self.output = output
-        super().__init__(address, _Connection)
-
-
-class _Connection(socketserver.StreamRequestHandler):
-    server: _Server
-
-    def handle(self) -> None:
-        output = self.server.output
-        if not secrets.compare_digest(self.rfile.readline().strip().decode(), output.token):
-            return
-        try:
-            for line in self.rfile:
-                stream, _, text = line.decode().partition("\t")
-                output.take(stream, text)
-            output.flush()
-        except BrokenPipeError:
-            return
-        self.wfile.write(b"ok")
-
-
-class StdoutWriter:
+class StdoutWriter(Writer):
     """A task's side."""
 
     def __init__(self, address: tuple[str, int], token: str, limit: int | None, task: int) -> None:
-        self.address, self.token, self.limit = address, token, limit
-        self.connection: socket.socket | None = None
+        self.limit = limit
+        self.lines = Lines(address, token)
         self.tables: dict[tuple[str, str], _Rows] = {}
 
     def write(self, stream: Stream, rows: pa.RecordBatch) -> None:
@@ -204,24 +174,13 @@ class StdoutWriter:
             self._send(stream.name, json.dumps(value, ensure_ascii=False))
 
     def _send(self, stream: str, text: str) -> None:
-        if self.connection is None:
-            self.connection = socket.create_connection(self.address, timeout=600)
-            self.file = self.connection.makefile("wb")
-            self.file.write(f"{self.token}\n".encode())
-        self.file.write(f"{stream}\t{text}\n".encode("utf-8", "replace"))
+        self.lines.send(f"{stream}\t{text}")
 
     def commit(self) -> None:
         for (stream, part), rows in self.tables.items():
             self._send(stream, json.dumps([part, rows.first, rows.count]))
-        if self.connection is None:
-            return
-        self.file.flush()
-        self.connection.shutdown(socket.SHUT_WR)
-        answer = self.connection.recv(2)
-        self.connection.close()
-        if answer != b"ok":
+        if not self.lines.finish():
             raise OutputError("output 'stdout': nobody reads it any more")
 
     def abort(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
+        self.lines.close()

@@ -17,10 +17,24 @@ def iso(times: pa.Array) -> pa.Array:
 
 def texts(column: pa.Array) -> list[Any]:
     """A column's values, times as ISO texts."""
-    found: list[Any] = (iso(column) if pa.types.is_timestamp(column.type) else column).to_pylist()
-    return found
+    if not pa.types.is_timestamp(column.type):
+        found: list[Any] = column.to_pylist()
+        return found
+    # Rows of a batch share their times, and to write one is costly.
+    coded = column.dictionary_encode()
+    written = iso(coded.dictionary).to_pylist()
+    return [None if place is None else written[place] for place in coded.indices.to_pylist()]
 
 
 def rows(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
     """The rows as tuples in the order of the columns, times as ISO texts."""
     return list(zip(*(texts(column) for column in batch.columns), strict=True))
+
+
+def written(rows: pa.Table) -> pa.Table:
+    """The table with its times as ISO texts."""
+    for place, column in enumerate(rows.columns):
+        if pa.types.is_timestamp(column.type):
+            texts = pa.chunked_array([iso(chunk) for chunk in column.chunks], pa.string())
+            rows = rows.set_column(place, rows.field(place).name, texts)
+    return rows

@@ -1,20 +1,29 @@
-"""The output ``parquet``: its options are checked; it does not run yet."""
+"""The output ``parquet``: files with types, for each stream and day."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from engine.option import option
-from engine.outputs import Target
+from engine.outputs._files import Files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parquet(Target):
-    """Files in parquet."""
+class Parquet(Files):
+    """Files in parquet: times are timestamps in UTC, in microseconds."""
 
     METHOD: ClassVar[str] = "parquet"
-    RUNS: ClassVar[bool] = False
-    REMOVES: ClassVar[bool] = False
+    SUFFIX: ClassVar[str] = "parquet"
 
-    path: str = option("the folder, relative to the config", nonempty=True, format="path")
+    compression: Literal["none", "snappy", "gzip", "zstd"] = option(
+        "how columns are compressed", "zstd"
+    )
+
+    def encode(self, rows: pa.Table, to: Any) -> None:
+        from pyarrow import parquet
+
+        parquet.write_table(rows, to, compression=self.compression)

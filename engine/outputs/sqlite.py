@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.option import option
-from engine.outputs import Batch, Factory, Job, OutputError, Say, Stream, Target
+from engine.outputs import Batch, Factory, Job, Open, OutputError, Say, Stream, Target, Writer
 from engine.types import Type
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _TYPES = {Type.STRING: "TEXT", Type.TIMESTAMP: "TEXT", Type.FLOAT: "REAL", Type.
 _JOURNAL = "_ts_engine_batches"
 #: Writers of one file take turns; each waits so long for the others.
 _BUSY_SECONDS = 600
+#: Pages that a task keeps at hand, in KiB: sqlite's own 2 MB are too few for a large table's key.
+_CACHE_KIB = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ def _is_database(path: str) -> bool:
         return file.read(16) in (b"", b"SQLite format 3\0")
 
 
-class OpenSqlite:
+class OpenSqlite(Open):
     """The driver's side: tables that fit the streams, and no rows of a batch that is replayed."""
 
     def __init__(self, path: str, job: Job) -> None:
@@ -117,15 +119,12 @@ class OpenSqlite:
             (self.job.checkpoint, batch),
         )
 
-    def finish(self, batch: Batch) -> None:
-        """Nothing is left to do: each task has committed its rows."""
-
     def close(self) -> None:
         with self._connection() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-class SqliteWriter:
+class SqliteWriter(Writer):
     """A task's side: all rows of its partition in one transaction."""
 
     def __init__(self, path: str, output: str, checkpoint: str, batch: int, task: int) -> None:
@@ -140,7 +139,7 @@ class SqliteWriter:
         try:
             connection = self._begun()
             if stream.is_windowed:
-                connection.executemany(_upsert(stream), tuples(rows))
+                connection.executemany(_upsert(stream), tuples(_in_order(stream, rows)))
             else:
                 self._append(connection, stream, tuples(rows))
         except sqlite3.Error as error:
@@ -159,6 +158,7 @@ class SqliteWriter:
         if self.connection is None:
             self.connection = _connect(self.path)
             self.connection.execute("PRAGMA synchronous = NORMAL")
+            self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self.connection.execute("BEGIN IMMEDIATE")
         return self.connection
 
@@ -191,6 +191,14 @@ class SqliteWriter:
     def abort(self) -> None:
         if self.connection is not None:
             self.connection.close()
+
+
+def _in_order(stream: Stream, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows as the table's key orders them: neighbours there are on one page."""
+    import pyarrow.compute as pc
+
+    order = [(name, "ascending") for name in (*stream.keys, "window_start")]
+    return rows.take(pc.sort_indices(rows, sort_keys=order))
 
 
 def _connect(path: str) -> sqlite3.Connection:

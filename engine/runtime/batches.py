@@ -10,7 +10,8 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from engine import plan
-from engine.outputs import Batch, Factory, Job, Open, Stream
+from engine.outputs import Batch, Job, Open, Stream
+from engine.outputs._notices import Notices
 from engine.plan import LATE, MALFORMED, RAW, stream_columns
 from engine.runtime.checkpoint import Checkpoint
 from engine.runtime.ledger import Ledger
@@ -26,26 +27,32 @@ from engine.spark.query import LEDGER, Compiled, compiled, counts
 from engine.spark.rows import older
 from engine.spark.sessions import REFUSED, Sessions
 from engine.spark.side import side_frame
-from engine.spark.write import Route, write
+from engine.spark.write import Route, Sinks, write
 
 
 class OpenOutputs:
     """All outputs of a run, open."""
 
-    def __init__(self, query: plan.Query, checkpoint: str, driver: str) -> None:
+    def __init__(self, query: plan.Query, checkpoint: str, driver: str, notices: Notices) -> None:
         self.query = query
+        self.notices = notices
         self.open: list[Open] = []
         try:
             for output in query.outputs:
                 streams = tuple(_stream(query, name) for name in output.streams)
-                job = Job(query.name, output.name, checkpoint, driver, streams)
+                job = Job(query.name, output.name, checkpoint, driver, streams, notices.address)
                 self.open.append(output.target.open(job))
         except BaseException:
             self.close()
             raise
 
-    def begin(self, batch: Batch) -> list[Factory]:
-        return [each.begin(batch) for each in self.open]
+    def begin(self, batch: Batch) -> Sinks:
+        return Sinks(
+            batch.id,
+            tuple(each.begin(batch) for each in self.open),
+            tuple(each.name for each in self.query.outputs),
+            self.routes({MALFORMED: MALFORMED})[0],
+        )
 
     def finish(self, batch: Batch) -> None:
         for each in self.open:
@@ -54,6 +61,7 @@ class OpenOutputs:
     def close(self) -> None:
         for each in self.open:
             each.close()
+        self.notices.close()
 
     def routes(self, columns: Mapping[str, str], removes: bool = False) -> list[Route]:
         """Where the rows of a frame's columns go; columns without an output are counted only."""
@@ -99,7 +107,7 @@ class Batches:
     def streaming(self, frame: DataFrame, number: int) -> None:
         """One micro-batch: a pass for the windows, a second for raw, broken and late rows."""
         self.stopping.refuse_batch()
-        if self.tables.changed():
+        if self.tables.changed(self.progress.say):
             self.is_stale = True
             raise TablesChanged("a table has changed")
         began = time.monotonic()
@@ -108,34 +116,34 @@ class Batches:
             self.ledger = self.checkpoint.ledger(number - 1) or Ledger.of(self.query)
         batch = Batch(number, replayed=self.is_first)
         self.is_first = False
-        factories = self.outputs.begin(batch)
+        sinks = self.outputs.begin(batch)
         micro = MicroBatch.of(self.spark, frame)
-        self._windows(micro, factories, number)
-        has_refused = self._sessions(micro, factories, number) or micro.has_refused()
+        self._windows(micro, sinks)
+        has_refused = self._sessions(micro, sinks) or micro.has_refused()
         values = {**micro.observed(LEDGER), **micro.observed(PASSED)}
         late = {}
         if self.compiled.units:
-            late = self._side(micro, values, has_refused, factories, number)
+            late = self._side(micro, values, has_refused, sinks)
         self._entered(values, late)
         self.outputs.finish(batch)
         self.checkpoint.keep(number, self.ledger)
         self._tell(values, began)
 
-    def _windows(self, micro: MicroBatch, factories: Sequence[Factory], number: int) -> None:
+    def _windows(self, micro: MicroBatch, sinks: Sinks) -> None:
         """Writes the windows of the micro-batch; where there are none, what is in their place."""
         compiled, frame = self.compiled, micro.frame
         routes = self.outputs.routes(compiled.streams)
         if not routes:
             return
         if compiled.derivation is None:
-            write(frame, routes, factories, number)
+            self._write(frame, routes, sinks)
             return
         assert self.checkpoint is not None
         kept = Kept(compiled.derivation, self.checkpoint, "windows")
-        with kept.rows(frame, number, micro.late_watermark_ms()) as rows:
-            write(rows, routes, factories, number)
+        with kept.rows(frame, sinks.batch, micro.late_watermark_ms()) as rows:
+            self._write(rows, routes, sinks)
 
-    def _sessions(self, micro: MicroBatch, factories: Sequence[Factory], number: int) -> bool:
+    def _sessions(self, micro: MicroBatch, sinks: Sinks) -> bool:
         """Writes the sessions of the micro-batch; gives whether any refused a row."""
         sessions = self.compiled.sessions
         if sessions is None:
@@ -145,8 +153,8 @@ class Batches:
         if self.compiled.streams:
             fresh = settled(self.compiled.session_rows(micro.every_row()))
         kept = Kept(sessions, self.checkpoint, "sessions", comes_later=True)
-        with kept.rows(fresh, number, micro.late_watermark_ms()) as rows:
-            told = write(rows, self.outputs.session_routes(sessions), factories, number)
+        with kept.rows(fresh, sinks.batch, micro.late_watermark_ms()) as rows:
+            told = self._write(rows, self.outputs.session_routes(sessions), sinks)
         return (REFUSED, "") in told
 
     def begin_again(self) -> None:
@@ -160,24 +168,32 @@ class Batches:
         """The whole input at once."""
         began = time.monotonic()
         batch = Batch(0, replayed=True)
-        factories = self.outputs.begin(batch)
+        sinks = self.outputs.begin(batch)
         compiled, every = self.compiled, self.compiled.every_row
         sessions = compiled.sessions
         assert every is not None
         if compiled.streams:
-            write(compiled.static_rows(), self.outputs.routes(compiled.streams), factories, 0)
+            self._write(compiled.static_rows(), self.outputs.routes(compiled.streams), sinks)
         if sessions is not None:
             fresh = compiled.session_rows(every) if compiled.streams else compiled.frame
             rows = sessions.written(sessions.joined(fresh, None, None))
-            write(rows, self.outputs.session_routes(sessions), factories, 0)
+            self._write(rows, self.outputs.session_routes(sessions), sinks)
         observed = [each.get for each in compiled.observations]
         values = {name: int(value) for each in observed for name, value in each.items()}
         wanted = self._wanted(values, is_late=False)
         if compiled.units and wanted:
-            self._write_side(every, None, wanted, factories, 0)
+            self._write_side(every, None, wanted, sinks)
         self._entered(values, {})
         self.outputs.finish(batch)
         self._tell(values, began)
+
+    def _write(
+        self, frame: DataFrame, routes: Sequence[Route], sinks: Sinks
+    ) -> Mapping[tuple[str, str], int]:
+        """Writes the streams; gives the rows of each, by (stream, aggregation)."""
+        written = write(frame, routes, sinks)
+        self.ledger.refuse(written.refused)
+        return written.rows
 
     def _tell(self, values: Any, began: float) -> None:
         self.progress.batch(values.get("rows", 0), time.monotonic() - began, self.ledger)
@@ -192,8 +208,7 @@ class Batches:
         micro: MicroBatch,
         values: Any,
         has_refused: bool,
-        factories: Sequence[Factory],
-        number: int,
+        sinks: Sinks,
     ) -> dict[str, int]:
         """Writes the streams beside the windows; gives the late rows by aggregation."""
         watermark = micro.late_watermark_ms() if has_refused else None
@@ -204,7 +219,7 @@ class Batches:
             every = micro.rows_of(lambda records: older(records, self.query, watermark))
         else:
             every = micro.every_row()
-        return self._write_side(every, watermark, wanted, factories, number)
+        return self._write_side(every, watermark, wanted, sinks)
 
     def _wanted(self, values: Any, is_late: bool) -> frozenset[str]:
         """The side streams of this batch: those that are taken and have rows, and late ones always,
@@ -221,9 +236,8 @@ class Batches:
         every: DataFrame,
         watermark_ms: int | None,
         wanted: frozenset[str],
-        factories: Sequence[Factory],
-        number: int,
+        sinks: Sinks,
     ) -> dict[str, int]:
         frame, columns = side_frame(every, self.query, self.compiled.units, watermark_ms, wanted)
-        told = write(frame, self.outputs.routes(columns), factories, number)
+        told = self._write(frame, self.outputs.routes(columns), sinks)
         return {name: rows for (stream, name), rows in told.items() if stream == LATE}

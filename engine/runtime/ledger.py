@@ -52,6 +52,8 @@ class Ledger:
 
     Args:
         deduplicates: whether a row may be a duplicate; else that is no term.
+        refused: output -> how many rows of streams, windows mostly, its server has refused. They
+            went to ``malformed``, but are no rows that were read, and in no balance.
     """
 
     batches: int = 0
@@ -59,6 +61,7 @@ class Ledger:
     malformed: int = 0
     deduplicates: bool = False
     aggregations: dict[str, Account] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, query: plan.Query) -> Ledger:
@@ -96,6 +99,11 @@ class Ledger:
             passed = entry.entering - refused if entry.passed is None else entry.passed
             account.duplicate += entry.entering - refused - passed
             account.aggregated += passed
+
+    def refuse(self, refused: Mapping[str, int]) -> None:
+        """Adds rows that outputs could not write, by output."""
+        for output, rows in refused.items():
+            self.refused[output] = self.refused.get(output, 0) + rows
 
     def continued(self, names: Iterable[str], renamed: Mapping[str, str]) -> Ledger:
         """The ledger of a config that goes on with other aggregations; of its own it is the same.
@@ -162,6 +170,7 @@ class Ledger:
             "ended": ended,
             "rows_read": self.rows_read,
             "malformed": self.malformed,
+            **({"refused": self.refused} if self.refused else {}),
             "aggregations": {
                 name: each.report(self.terms, self.rows_read)
                 for name, each in self.aggregations.items()
@@ -190,6 +199,8 @@ class Ledger:
             for row in rows:
                 cells = [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
                 lines.append("  ".join(["", row[0].ljust(widths[0]), *cells]).rstrip())
+        for output, number in self.refused.items():
+            lines.append(f"refused by {output}: {number:,} rows, gone to 'malformed'")
         told = self.open_terms()
         lines += [f"the balance does not close: {each}" for each in told]
         if not told:

@@ -74,6 +74,13 @@ class Progress:
         self._told = time.monotonic()
         print(line, file=sys.stderr, flush=True)
 
+    def say(self, line: str) -> None:
+        """Prints a line of its own, above the bar where there is one."""
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
     def close(self) -> None:
         """The run has ended; what was not told yet is told."""
         self.tell(at_once=True)

@@ -139,6 +139,7 @@ class _Running:
     def _batches(
         self, spark: SparkSession, tables: Tables, identity: str, streaming: bool, **more: Any
     ) -> Any:
+        from engine.outputs._notices import Notices
         from engine.runtime.batches import Batches, OpenOutputs
         from engine.runtime.progress import Progress
         from engine.spark.query import compiled
@@ -150,13 +151,14 @@ class _Running:
             raise ConfigError(str(error)) from None
         host = spark.conf.get("spark.driver.host", "127.0.0.1") or "127.0.0.1"
         prints = any(each.method == "stdout" for each in self.query.outputs)
+        progress = Progress.on_screen(prints, getattr(self.query.input.source, "count", None))
         return Batches(
             spark,
             query,
             made,
-            OpenOutputs(self.query, identity, host),
+            OpenOutputs(self.query, identity, host, Notices(host, progress.say)),
             Ledger.of(self.query),
-            Progress.on_screen(prints, getattr(self.query.input.source, "count", None)),
+            progress,
             self.report,
             tables=tables,
             **more,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,7 +71,7 @@ class Tables:
             state.fresh = None
         return replace(self.query, tables=tuple(state.table for state in self._states))
 
-    def changed(self) -> bool:
+    def changed(self, say: Callable[[str], None]) -> bool:
         """Whether a file has changed since it was looked at, and could be read; tells either.
 
         One that cannot be read changes nothing: the table stays as it was.
@@ -82,20 +82,20 @@ class Tables:
             if now == state.seen:
                 continue
             state.seen = now
-            found |= self._take(state)
+            found |= self._take(state, say)
         return found
 
-    def _take(self, state: _State) -> bool:
+    def _take(self, state: _State, say: Callable[[str], None]) -> bool:
         about = f"table '{state.table.name}': {state.table.file}"
         if not self.query.input.source.replays:
-            _say(f"{about} has changed; it is read when the run is started again")
+            say(f"{about} has changed; it is read when the run is started again")
             return False
         try:
             state.fresh = self._read(state.table)
         except TableError as error:
-            _say(f"{about}: {error}; going on with what was read before")
+            say(f"{about}: {error}; going on with what was read before")
             return False
-        _say(f"{about} has changed and is read again")
+        say(f"{about} has changed and is read again")
         return True
 
     def _read(self, table: Table) -> Content | Path:
@@ -121,7 +121,3 @@ class Tables:
                     tables.release(state.table.held)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

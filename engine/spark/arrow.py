@@ -1,20 +1,30 @@
-"""A DataFrame through a Python function that takes and gives Arrow batches, without pandas."""
+"""Types of the DSL as Arrow has them; a DataFrame through a function of Arrow batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.udf import UserDefinedFunction
 from pyspark.util import PythonEvalType
 
-if TYPE_CHECKING:
-    import pyarrow
+from engine.types import Type
 
-BatchFunction: TypeAlias = Callable[
-    [Iterator["pyarrow.RecordBatch"]], Iterator["pyarrow.RecordBatch"]
-]
+ARROW = {
+    Type.BOOLEAN: pa.bool_(),
+    Type.BYTE: pa.int8(),
+    Type.SHORT: pa.int16(),
+    Type.INT: pa.int32(),
+    Type.LONG: pa.int64(),
+    Type.FLOAT: pa.float32(),
+    Type.DOUBLE: pa.float64(),
+    Type.STRING: pa.string(),
+    Type.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+}
+
+BatchFunction: TypeAlias = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def map_in_arrow(frame: DataFrame, function: BatchFunction, schema: str) -> DataFrame:

@@ -13,18 +13,11 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from engine.declare import Operation
+from engine.spark.arrow import ARROW
 from engine.types import Type
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
-
-_ARROW = {
-    Type.BOOLEAN: pa.bool_(),
-    Type.LONG: pa.int64(),
-    Type.DOUBLE: pa.float64(),
-    Type.STRING: pa.string(),
-    Type.TIMESTAMP: pa.timestamp("us", tz="UTC"),
-}
 
 
 def scalar_column(
@@ -69,8 +62,8 @@ def _column_function(
             rows = list(zip(*read, strict=True))
         found = [value(row) for row in rows]
         if result is Type.TIMESTAMP:
-            return pa.array(found, pa.int64()).cast(_ARROW[result])
-        return pa.array(found, _ARROW[result])
+            return pa.array(found, pa.int64()).cast(ARROW[result])
+        return pa.array(found, ARROW[result])
 
     # Spark reads the annotations to tell what kind of UDF it is; ours must not depend on that.
     compute.__annotations__ = {"columns": pa.Array, "return": pa.Array}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,7 +15,7 @@ from engine.spark.aggregate import taken
 from engine.spark.expression import field_column
 from engine.spark.parse import OK, REASON, RECORD, record_text
 from engine.spark.rows import ARRIVED, TIME
-from engine.spark.windows import bounds, is_refused, window_end, window_ends
+from engine.spark.windows import bounds, first_window_end, is_refused, window_ends
 
 _RAW, _MALFORMED, _LATE = "_side_raw", "_side_malformed", "_side_late"
 
@@ -46,7 +48,7 @@ def side_columns(
             for index, unit in enumerate(units)
             for member in unit.members
         ]
-        found[_LATE] = F.array_compact(F.concat(*refused))
+        found[_LATE] = F.concat(*refused)
     return {name: column.alias(name) for name, column in found.items()}
 
 
@@ -57,7 +59,6 @@ def refusals(
 
     A struct where the window had ended for good.
     """
-    last = F.col(_last_end(index))
     enters = F.col(OK) & taken(unit, index)
 
     def refusal(end: Column) -> Column:
@@ -65,15 +66,16 @@ def refusals(
         return F.struct(*about, *columns)
 
     if not isinstance(unit.window, plan.Hopping):
-        return F.array(F.when(enters & is_refused(last, watermark_ms), refusal(last)))
+        end = F.col(_first_end(index))
+        return F.array(F.when(enters & is_refused(end, watermark_ms), refusal(end)))
     ends = F.when(enters, window_ends(F.col(TIME), unit.window))
     ended = F.filter(ends, lambda end: is_refused(F.timestamp_micros(end), watermark_ms))
     found = F.transform(ended, lambda end: refusal(F.timestamp_micros(end)))
     return F.coalesce(found, F.array())
 
 
-def _last_end(index: int) -> str:
-    """The column with the end of the last window, in the unit of this index, that a row is in."""
+def _first_end(index: int) -> str:
+    """The column with the end of the first window, in the unit of this index, that a row is in."""
     return f"_end{index}"
 
 
@@ -89,14 +91,22 @@ def side_frame(
     wanted = {
         name: column for name, column in columns.items() if name.removeprefix("_side_") in streams
     }
-    ends = {
-        _last_end(index): F.when(F.col(OK), window_end(F.col(TIME), unit.window))
-        for index, unit in enumerate(units)
-    }
-    # Columns of their own: an end by a calendar is costly, and a late row names it many times.
-    frame = every.withColumns(ends if _LATE in wanted else {}).select(*wanted.values())
-    is_any = F.lit(False)
-    for name in wanted:
-        present = F.size(name) > 0 if name == _LATE else F.col(name).isNotNull()
-        is_any = is_any | present
-    return frame.filter(is_any), {name: name.removeprefix("_side_") for name in wanted}
+    # What tells of which streams a row is; the arrays of late rows are made of late ones only.
+    is_of = {_RAW: F.col(OK), _MALFORMED: ~F.col(OK)}
+    if _LATE in wanted:
+        # Columns of their own: an end by a calendar is costly, and a late row names it many times.
+        every = every.withColumns(
+            {
+                _first_end(index): F.when(F.col(OK), first_window_end(F.col(TIME), unit.window))
+                for index, unit in enumerate(units)
+            }
+        )
+        assert watermark_ms is not None
+        refused = [
+            taken(unit, index) & is_refused(F.col(_first_end(index)), watermark_ms)
+            for index, unit in enumerate(units)
+        ]
+        is_of[_LATE] = F.col(OK) & reduce(or_, refused)
+    is_any = reduce(or_, (is_of[name] for name in wanted))
+    frame = every.filter(is_any).select(*wanted.values())
+    return frame, {name: name.removeprefix("_side_") for name in wanted}

@@ -61,11 +61,19 @@ def window_ends(time: Column, window: plan.Window) -> Column:
     last = F.unix_micros(window_end(time, window))
     if not isinstance(window, plan.Hopping):
         return F.when(last.isNotNull(), F.array(last))
+    first = F.unix_micros(first_window_end(time, window))
+    return F.sequence(first, last, F.lit(_micros(window)[1]))
+
+
+def first_window_end(time: Column, window: plan.Window) -> Column:
+    """As ``window_end``, that of the first of the windows of a time."""
+    if not isinstance(window, plan.Hopping):
+        return window_end(time, window)
     size, slide = _micros(window)
     micros = F.unix_micros(time)
     # The first number behind the time that is a multiple of the slide beyond the size.
     first = micros + 1 + F.pmod(F.lit(size - 1) - micros, F.lit(slide))
-    return F.sequence(first + F.lit(_MOVED_MICROS), last, F.lit(slide))
+    return F.timestamp_micros(first + F.lit(_MOVED_MICROS))
 
 
 def is_in_one_more(time: Column, window: plan.Hopping) -> Column:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 
 import pyspark
 
-from tests.servers.process import ServerProcess, free_ports
+from tests.servers.process import ServerProcess, free_ports, listens
 
 SPARK = Path(pyspark.__file__).parent
 
@@ -25,7 +24,7 @@ class Cluster:
         self.url = f"spark://127.0.0.1:{self._port}"
         self._processes: list[ServerProcess] = []
         self._start(folder, "master", "Master", "--port", self._port, "--webui-port", page)
-        self._processes[0].wait_until(self._listens)
+        self._processes[0].wait_until(lambda: listens(self._port))
         size = ("--cores", 2, "--memory", "1g")
         self._start(folder, "worker", "Worker", "--webui-port", worker_page, *size, self.url)
 
@@ -43,10 +42,6 @@ class Cluster:
             *("--host", "127.0.0.1", *arguments),
         ]
         self._processes.append(ServerProcess(f"Spark's {name}", list(map(str, command)), home))
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self._port)) == 0
 
     def stop(self) -> None:
         """Ends both processes."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
-import shutil
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterable, Sequence
 from itertools import repeat
@@ -17,8 +14,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 
-from tests.servers.maven import jars_of
-from tests.servers.process import ServerProcess, ServerUnavailableError, free_ports
+from tests.servers.maven import jars_of, java_command
+from tests.servers.process import ServerUnavailableError
+from tests.servers.server import Server
 
 _HERE = Path(__file__).parent
 _BROKER = _HERE / "broker"
@@ -34,27 +32,22 @@ def connector_jars() -> list[Path]:
     return jars_of(_HERE / "connector" / "pom.xml")
 
 
-class KafkaBroker:
-    """A running broker on 127.0.0.1, without topics; `stop()` ends it and removes its folder.
+class KafkaBroker(Server):
+    """A broker without topics.
 
     Raises:
-        ServerUnavailableError: There is no Java or no Maven, or the broker did not start.
+        ServerUnavailableError: There is no Java or no Maven.
     """
 
+    name = "kafka"
+
     def __init__(self) -> None:
-        self.port, controller = free_ports(2)
-        self.address = f"127.0.0.1:{self.port}"
-        java = _java(jars_of(_BROKER / "pom.xml"))
-        self._folder = Path(tempfile.mkdtemp(prefix="ts-engine-kafka-"))
-        try:
-            settings = self._write_settings(controller)
-            _format_storage(java, settings)
-            command = [*java, "kafka.Kafka", str(settings)]
-            self._process = ServerProcess("kafka", command, self._folder)
-            self._process.wait_until(self._answers)
-        except BaseException:
-            self.stop()
-            raise
+        logging = f"-Dlog4j2.configurationFile={(_BROKER / 'log4j2.properties').as_uri()}"
+        jars = jars_of(_BROKER / "pom.xml")
+        self._java = java_command("a Kafka broker", jars, *_JVM_OPTIONS, logging)
+        super().__init__(ports=2)
+        self.address = f"{self.host}:{self.port}"
+        self._settings = self.folder / "server.properties"
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
         """Makes a topic; one that exists already is an error."""
@@ -119,13 +112,6 @@ class KafkaBroker:
                     found += batch
         return sorted(found, key=lambda record: (record.partition, record.offset))
 
-    def stop(self) -> None:
-        """Ends the broker and removes its folder; a second call does nothing."""
-        process = getattr(self, "_process", None)
-        if process is not None:
-            process.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
     def _topics(self) -> list[str]:
         with KafkaAdminClient(bootstrap_servers=self.address) as admin:
             topics: list[str] = admin.list_topics()
@@ -138,27 +124,19 @@ class KafkaBroker:
             return False
         return True
 
-    def _write_settings(self, controller: int) -> Path:
-        settings = self._folder / "server.properties"
+    def _prepare(self) -> None:
         text = (_BROKER / "server.properties").read_text()
         for mark, value in {
             "@BROKER@": str(self.port),
-            "@CONTROLLER@": str(controller),
-            "@DATA@": str(self._folder / "data"),
+            "@CONTROLLER@": str(self.ports[1]),
+            "@DATA@": str(self.folder / "data"),
         }.items():
             text = text.replace(mark, value)
-        settings.write_text(text)
-        return settings
+        self._settings.write_text(text)
+        _format_storage(self._java, self._settings)
 
-
-def _java(jars: Sequence[Path]) -> list[str]:
-    """The beginning of a command that runs a class of the broker."""
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin" if home else None)
-    if java is None:
-        raise ServerUnavailableError("a Kafka broker needs Java 17 or newer; see `make java`")
-    logging = f"-Dlog4j2.configurationFile={(_BROKER / 'log4j2.properties').as_uri()}"
-    return [java, *_JVM_OPTIONS, logging, "-cp", os.pathsep.join(map(str, jars))]
+    def _command(self) -> list[str]:
+        return [*self._java, "kafka.Kafka", str(self._settings)]
 
 
 def _format_storage(java: Sequence[str], settings: Path) -> None:

@@ -1,0 +1,101 @@
+"""What fails for a while is tried again, with back-off and jitter, and told meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from engine.outputs import OutputError
+from engine.outputs._notices import Address, notify
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+
+#: Seconds before the second attempt, on average; and the longest pause between two.
+_FIRST, _LONGEST = 0.5, 30.0
+#: How long a server may be away before the first batch: then its address is taken for wrong.
+START_SECONDS = 60.0
+
+
+class PassingError(Exception):
+    """A failure that may pass: a server that is away, or busy.
+
+    Args:
+        after: seconds to wait, where the server says so.
+    """
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.after = after
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How an output waits for its server. It is pickled with what goes to the executors.
+
+    Args:
+        output: the output's name.
+        server: as a person knows it, without secrets.
+        notices: where the driver listens; None says nothing.
+        seconds: how long it waits; None is for ever: the query waits, and no row is lost.
+    """
+
+    output: str
+    server: str
+    notices: Address | None = None
+    seconds: float | None = None
+
+    def call(self, attempt: Callable[[], T]) -> T:
+        """What ``attempt`` gives, as soon as it no longer raises ``PassingError``.
+
+        Raises:
+            OutputError: it did for longer than the seconds allow.
+        """
+        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_never
+
+        began = time.monotonic()
+        retrying = Retrying(
+            retry=retry_if_exception_type(PassingError),
+            wait=_pause,
+            stop=stop_never if self.seconds is None else stop_after_delay(self.seconds),
+            before_sleep=lambda state: self._tell(state, began),
+            reraise=True,
+        )
+        try:
+            found = retrying(attempt)
+        except PassingError as error:
+            seconds = time.monotonic() - began
+            raise OutputError(f"{self.who}: {error.reason}, for {seconds:.0f} s") from None
+        if retrying.statistics.get("attempt_number", 1) > 1:
+            waited = time.monotonic() - began
+            notify(self.notices, self.who, f"goes on after {waited:.0f} s", waits=False)
+        return found
+
+    @property
+    def who(self) -> str:
+        """Output and server, as messages name them."""
+        return f"output '{self.output}': {self.server}"
+
+    def _tell(self, state: RetryCallState, began: float) -> None:
+        assert state.outcome is not None
+        error: Any = state.outcome.exception()
+        so_far = time.monotonic() - began
+        told = f"{error.reason}; waiting" + (f" for {so_far:.0f} s now" if so_far >= 1 else "")
+        notify(self.notices, self.who, told, waits=True)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds before the next attempt: what the server asks for, or twice as long each time, at
+    random, so that tasks that failed together do not come back together."""
+    from tenacity import wait_random_exponential
+
+    assert state.outcome is not None
+    error: Any = state.outcome.exception()
+    if error.after is not None:
+        return float(min(error.after, 600.0))
+    return wait_random_exponential(multiplier=_FIRST, max=_LONGEST)(state)
