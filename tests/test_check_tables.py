@@ -14,9 +14,8 @@ from engine.tables import Table, known, sample
 from tests.geo import write_mmdb
 
 CSV = "plate,model,weight,zip,sold,note\nA1,Beetle,840.5,01234,true,\nB2,Mini,600,99999,False,\n"
-LINES = (
-    '{"n": 1, "at": {"lat": 1, "x.y": true}, "tags": ["a"], "mixed": 1}\n{"n": 2, "mixed": "m"}\n'
-)
+FIRST = '{"n": 1, "at": {"lat": 1, "x.y": true}, "p.q": true, "tags": ["a"], "mixed": 1}'
+LINES = FIRST + '\n{"n": 2, "mixed": "m"}\n'
 
 
 def of(table: Table) -> dict[str, str]:
@@ -42,7 +41,7 @@ def test_columns_have_the_types_that_their_values_look_like(tmp_path: Path) -> N
     assert of(found) == {
         "n": "long",
         "at.lat": "long",
-        "at.x.y": "boolean",
+        "p.q": "boolean",
         "tags.0": "string",
         "mixed": "string",
     }
@@ -97,6 +96,8 @@ WRONG: dict[str, tuple[str, str | bytes | None, dict[str, Any], str]] = {
         {"columns": {"v": "double"}},
         "t.csv: line 2: 'v' is not a double: '1e999'",
     ),
+    "quote": ("t.csv", 'k,v\n1,"a\n2,b\n3,c\n', {}, "t.csv: line 4: unexpected end of data"),
+    "deep": ("t.json", "[" + 100_000 * "[", {}, "t.json: record 1 is no JSON: "),
     "duplicates": (
         "t.csv",
         "k,v\n01,2\n3,x\n01,2\n",

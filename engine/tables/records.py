@@ -91,7 +91,8 @@ def records(text: Text, table: Table) -> Records:
 
 
 def _csv(text: Text, table: Table) -> Records:
-    reader = csv.reader(io.StringIO(text.text, newline=""), delimiter=table.sep)
+    # Strict: else a quote that is not closed would make all that follows one value.
+    reader = csv.reader(io.StringIO(text.text, newline=""), delimiter=table.sep, strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
     try:
@@ -141,7 +142,7 @@ def _elements(text: Text) -> Iterator[tuple[int, Any]]:
         number += 1
         try:
             value, at = decoder.raw_decode(body, at)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if not text.is_whole:
                 return
             raise TableError(f"record {number} is no JSON: {_reason(error)}") from None
@@ -155,12 +156,12 @@ def _lines(text: Text) -> Iterator[tuple[int, Any]]:
             continue
         try:
             value = decoder.decode(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TableError(f"line {number} is no JSON: {_reason(error)}") from None
         yield number, value
 
 
-def _reason(error: ValueError) -> str:
+def _reason(error: Exception) -> str:
     told = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     return told[:1].lower() + told[1:]
 
@@ -181,14 +182,18 @@ def member(record: Any, path: str) -> Any:
 
 
 def flat(record: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """All values of a record that are neither objects nor lists, each with its path."""
+    """All values of a record that are neither objects nor lists, each with its path: what
+    ``member`` finds by it."""
     if isinstance(record, dict):
         members = [(str(name), value) for name, value in record.items()]
     else:
         members = [(str(index), value) for index, value in enumerate(record)]
     for name, value in members:
         path = f"{above}.{name}" if above else name
-        if isinstance(value, dict | list):
+        is_inner = isinstance(value, dict | list)
+        if "." in name and (above or is_inner):
+            continue
+        if is_inner:
             yield from flat(value, path)
         else:
             yield path, value

@@ -24,6 +24,8 @@ _RANGES = {
     Type.INT: 2**31,
     Type.LONG: 2**63,
 }
+#: The characters of the longest long.
+_LONGEST = 20
 _LARGEST_FLOAT = 3.4028235677973366e38
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -51,7 +53,8 @@ def kind_of_text(text: str) -> Type | None:
     if not text:
         return None
     if _PLAIN_WHOLE.fullmatch(text):
-        return Type.LONG if -(2**63) <= int(text) < 2**63 else Type.STRING
+        is_long = len(text) <= _LONGEST and -(2**63) <= int(text) < 2**63
+        return Type.LONG if is_long else Type.STRING
     if _PLAIN_NUMBER.fullmatch(text) and math.isfinite(float(text)):
         return Type.DOUBLE
     return Type.BOOLEAN if text.lower() in ("true", "false") else Type.STRING
