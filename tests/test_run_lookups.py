@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.check import check
 from engine.cli import main
+from engine.runtime.tables import Tables
 from tests.geo import write_mmdb
 from tests.jobs import FIELDS, Job, iso
 
@@ -361,6 +364,24 @@ def test_a_table_that_changes_is_read_again_between_batches(job: Job) -> None:
         f"table 't': t.csv: there is no such file; {going_on}",
         "table 't': t.csv has changed and is read again",
     ]
+
+
+def test_with_an_input_that_cannot_begin_a_batch_again_tables_stay_as_they_were(job: Job) -> None:
+    table(job, "t.csv", "key,v\na,1\n")
+    reloading(job, {"t": "t.csv"}, "v: lookup('t', key, 'v')")
+    path = job.folder / "config.json"
+    config = json.loads(path.read_text())
+    config["input"] |= {"input_type": "socket", "options": {"host": "localhost", "port": 9}}
+    path.write_text(json.dumps(config))
+    query = check(str(path), {}).query
+    assert query is not None
+    with closing(Tables(query)) as tables:
+        said: list[str] = []
+        assert not tables.changed(said.append)
+        table(job, "t.csv", "key,v\na,2\n")
+        assert not tables.changed(said.append)
+        assert not tables.changed(said.append)
+    assert said == ["table 't': t.csv has changed; it is read when the run is started again"]
 
 
 def test_a_changed_file_is_no_misfit_of_the_checkpoint(
