@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.inputs import Records
+from engine.inputs import InputError, Records
 from engine.option import option
 
 if TYPE_CHECKING:
@@ -31,6 +31,16 @@ class Socket(Records):
         from pyspark.sql import functions as F
 
         return [F.monotonically_increasing_id()]
+
+    def probe(self) -> str:
+        import socket
+
+        try:
+            socket.create_connection((self.host, self.port), timeout=10).close()
+        except OSError as error:
+            told = (error.strerror or str(error)).lower()
+            raise InputError(f"{self.host}:{self.port}: {told}") from None
+        return f"{self.host}:{self.port}: listens"
 
     def described(self) -> dict[str, Any]:
         return {"server": f"{self.host}:{self.port}"}
