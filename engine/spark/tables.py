@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from engine.spark.arrow import ARROW
 from engine.tables import Content, Table
 from engine.types import Type
 
@@ -15,17 +16,6 @@ KEY = "_key"
 #: Beyond so many bytes Spark keeps rows apart from its plans: always, for it walks and compares the
 #: plan of every micro-batch.
 _LIMIT = "spark.sql.execution.arrow.localRelationThreshold"
-
-_ARROW = {
-    Type.BOOLEAN: pa.bool_(),
-    Type.BYTE: pa.int8(),
-    Type.SHORT: pa.int16(),
-    Type.INT: pa.int32(),
-    Type.LONG: pa.int64(),
-    Type.FLOAT: pa.float32(),
-    Type.DOUBLE: pa.float64(),
-    Type.STRING: pa.string(),
-}
 
 
 def place_column(place: int) -> str:
@@ -37,7 +27,7 @@ def arrow_column(values: Iterable[Any], of: Type) -> pa.Array:
     """Values of a type; times are microseconds since 1970."""
     if of is Type.TIMESTAMP:
         return pa.array(values, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
-    return pa.array(values, _ARROW[of])
+    return pa.array(values, ARROW[of])
 
 
 def frame(spark: SparkSession, table: Table, content: Content) -> DataFrame:
