@@ -1,0 +1,90 @@
+"""Streams become CQL; columns of rows become the values that its statements take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.outputs import Stream
+from engine.plan import WINDOW_START
+from engine.types import Type
+
+TYPES = {
+    Type.BOOLEAN: "boolean",
+    Type.BYTE: "bigint",
+    Type.SHORT: "bigint",
+    Type.INT: "bigint",
+    Type.LONG: "bigint",
+    Type.FLOAT: "double",
+    Type.DOUBLE: "double",
+    Type.STRING: "text",
+    Type.TIMESTAMP: "timestamp",
+}
+#: The partition of a stream that has no keys; no key may be called so.
+_STREAM = "stream"
+
+
+def quoted(name: str) -> str:
+    """An identifier, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def table(keyspace: str, stream: Stream) -> str:
+    return f"{quoted(keyspace)}.{quoted(stream.name)}"
+
+
+def series(stream: Stream) -> tuple[str, ...]:
+    """The columns that say in which partition a window is."""
+    return stream.keys or (_STREAM,)
+
+
+def upsert(keyspace: str, stream: Stream) -> str:
+    """Takes the columns of ``values``, then seconds to live (0: for ever) and microseconds."""
+    names = _columns(stream)
+    return (
+        f"INSERT INTO {table(keyspace, stream)} ({', '.join(map(quoted, names))}) "
+        f"VALUES ({', '.join('?' * len(names))}) USING TTL ? AND TIMESTAMP ?"
+    )
+
+
+def delete(keyspace: str, stream: Stream) -> str:
+    """Takes microseconds, then the series and the start."""
+    same = " AND ".join(f"{quoted(name)} = ?" for name in (*series(stream), WINDOW_START))
+    return f"DELETE FROM {table(keyspace, stream)} USING TIMESTAMP ? WHERE {same}"
+
+
+def between(keyspace: str, stream: Stream) -> str:
+    """Takes the series, the first and the last start; gives the windows from the first on."""
+    measures = [column.name for column in stream.columns if column.role == "measure"]
+    same = " AND ".join(f"{quoted(name)} = ?" for name in series(stream))
+    start = quoted(WINDOW_START)
+    return (
+        f"SELECT {', '.join(map(quoted, [WINDOW_START, *measures]))} "
+        f"FROM {table(keyspace, stream)} WHERE {same} AND {start} >= ? AND {start} <= ?"
+    )
+
+
+def values(stream: Stream, rows: pa.RecordBatch) -> list[list[Any]]:
+    """The columns of ``upsert``, or those of the series and the start where there are no more."""
+    names = [name for name in _columns(stream) if name == _STREAM or name in rows.schema.names]
+    return [
+        plain(rows.column(name)) if name in rows.schema.names else [stream.name] * rows.num_rows
+        for name in names
+    ]
+
+
+def plain(column: pa.Array) -> list[Any]:
+    """A column's values, times as epoch milliseconds: the servers have no finer ones."""
+    if pa.types.is_timestamp(column.type):
+        floored = pc.floor_temporal(column.cast(pa.timestamp("us")), unit="millisecond")
+        column = floored.cast(pa.timestamp("ms")).cast(pa.int64())
+    found: list[Any] = column.to_pylist()
+    return found
+
+
+def _columns(stream: Stream) -> list[str]:
+    """The columns of a stream's table: first what identifies a window."""
+    first = [*series(stream), WINDOW_START]
+    return [*first, *(column.name for column in stream.columns if column.name not in first)]

@@ -1,0 +1,129 @@
+"""A task's side of Cassandra: Arrow batches become statements, questions become windows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from engine.config.durations import milliseconds
+from engine.outputs import STOP, OutputError, Reader, Refused, Stream, Writer
+from engine.outputs._cassandra_cql import between, delete, plain, upsert, values
+from engine.outputs._cassandra_line import CassandraLine, RowError
+from engine.outputs._patience import Patience
+from engine.outputs._values import rows as tuples
+from engine.plan import WINDOW_START
+
+if TYPE_CHECKING:
+    from engine.outputs.cassandra import Cassandra
+
+
+class CassandraWriter(Writer):
+    """The rows of a partition; each is written at the time of the micro-batch."""
+
+    def __init__(
+        self, target: Cassandra, patience: Patience, written_us: int, partition: int
+    ) -> None:
+        self.target, self.written_us = target, written_us
+        self.line = CassandraLine(target, patience)
+        self.ttl = 0 if target.ttl is None else milliseconds(target.ttl) // 1000
+        self.turned_down: list[Refused] = []
+
+    def write(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        statement = upsert(self.target.keyspace, stream)
+        for start in range(0, rows.num_rows, self.target.batch_size):
+            part = rows.slice(start, self.target.batch_size)
+            also = [[each] * part.num_rows for each in (self.ttl, self.written_us)]
+            given = list(zip(*values(stream, part), *also, strict=True))
+            self._keep(part, self.line.each(statement, given))
+
+    def remove(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        rows = rows.select([*stream.keys, WINDOW_START])
+        when = [self.written_us - 1] * rows.num_rows
+        given = list(zip(when, *values(stream, rows), strict=True))
+        # A window that could not be written, because of its keys, is not there.
+        self.line.each(delete(self.target.keyspace, stream), given)
+
+    def refused(self) -> list[Refused]:
+        found, self.turned_down = self.turned_down, []
+        if found and self.target.on_reject == STOP:
+            first = found[0]
+            told = f"{self.line.patience.who}: {first.reason}: {first.record[:200]}"
+            raise OutputError(told)
+        return found
+
+    def commit(self) -> None:
+        self.line.stop()
+
+    def abort(self) -> None:
+        self.line.stop()
+
+    def _keep(self, rows: pa.RecordBatch, results: Sequence[Any]) -> None:
+        """Remembers the rows that the server has refused."""
+        names = rows.schema.names
+        for place, result in enumerate(results):
+            if isinstance(result, RowError):
+                (row,) = tuples(rows.slice(place, 1))
+                record = json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)
+                self.turned_down.append(Refused(record, str(result)))
+
+
+class CassandraReader(Reader):
+    """What the tables know of the past: a prepared question for each window, many at a time."""
+
+    def __init__(self, target: Cassandra, patience: Patience) -> None:
+        self.line = CassandraLine(target, patience)
+
+    def find(self, stream: Stream, asked: pa.RecordBatch, accuracy_ms: int) -> pa.RecordBatch:
+        from engine.spark.arrow import ARROW
+
+        starts = plain(asked.column(WINDOW_START))
+        of = [plain(asked.column(key)) for key in stream.keys] or [[stream.name] * len(starts)]
+        keys = list(zip(*of, strict=True))
+        # What has no key is not there, and to ask for it is an error.
+        places = [place for place, key in enumerate(keys) if _is_there(key)]
+        bounds = [(starts[place] - accuracy_ms, starts[place] + accuracy_ms) for place in places]
+        given = [(*keys[place], *bound) for place, bound in zip(places, bounds, strict=True)]
+        results = self.line.each(between(self.line.target.keyspace, stream), given)
+        measures = [column for column in stream.columns if column.role == "measure"]
+        found: list[Sequence[Any]] = [[None] * (len(measures) + 1)] * len(starts)
+        for place, rows in zip(places, results, strict=True):
+            if not isinstance(rows, RowError) and rows:
+                found[place] = _nearest(rows, starts[place])
+        start = next(column for column in stream.columns if column.name == WINDOW_START)
+        columns = [start, *measures]
+        arrays = [
+            _array([row[place] for row in found], ARROW[column.type])
+            for place, column in enumerate(columns)
+        ]
+        return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
+
+    def close(self) -> None:
+        self.line.close()
+
+
+def _is_there(key: tuple[Any, ...]) -> bool:
+    return None not in key and key != ("",)
+
+
+def _nearest(rows: Sequence[Any], start_ms: int) -> Any:
+    """The window whose start is the nearest; of two the earlier one, which comes first."""
+    return min(rows, key=lambda row: abs(_milliseconds(row[0]) - start_ms))
+
+
+def _milliseconds(time: datetime) -> int:
+    return round(_in_utc(time).timestamp() * 1000)
+
+
+def _in_utc(time: datetime) -> datetime:
+    """The driver gives times in UTC that do not say so."""
+    return time.replace(tzinfo=timezone.utc)
+
+
+def _array(found: list[Any], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(kind):
+        found = [None if each is None else _in_utc(each) for each in found]
+    return pa.array(found, kind)
