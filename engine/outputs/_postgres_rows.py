@@ -18,7 +18,17 @@ from psycopg.sql import SQL, Composed
 from engine.outputs import MALFORMED, STOP, OutputError, Reader, Refused, Stream, Writer
 from engine.outputs._patience import Patience
 from engine.outputs._postgres_line import Line, RowError, limited
-from engine.outputs._postgres_sql import JOURNAL, RUN, copy, delete, literal, named, nearest, upsert
+from engine.outputs._postgres_sql import (
+    JOURNAL,
+    RUN,
+    copy,
+    delete,
+    literal,
+    named,
+    nearest,
+    plain,
+    upsert,
+)
 from engine.outputs._values import rows as tuples
 from engine.plan import WINDOW_START
 
@@ -159,10 +169,7 @@ class PostgresWriter(Writer):
             # Closed by `abort`, which `commit` calls too.
             self.files[stream.name] = tempfile.TemporaryFile()  # noqa: SIM115
         of = pa.repeat(pa.scalar(self.run), rows.num_rows)
-        columns = [
-            each.cast(pa.float64()) if pa.types.is_float32(each.type) else each
-            for each in rows.columns
-        ]
+        columns = [plain(each) for each in rows.columns]
         whole = pa.RecordBatch.from_arrays([*columns, of], [*rows.schema.names, RUN])
         options = pyarrow.csv.WriteOptions(include_header=False)
         pyarrow.csv.write_csv(whole, self.files[stream.name], options)
