@@ -51,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("--format", choices=("text", "json"), default="text")
     validate.set_defaults(command=_validate)
 
+    servers = commands.add_parser(
+        "check-servers", help="ask the servers of a config who they are; writes nothing"
+    )
+    servers.add_argument("config", metavar="CONFIG")
+    servers.set_defaults(command=_check_servers)
+
     explain = commands.add_parser("explain", help="show the typed plan of a config")
     explain.add_argument("config", metavar="CONFIG")
     explain.set_defaults(command=_explain)
@@ -120,6 +126,15 @@ def _checked(path: str) -> Checked:
     for problem in (*found.problems, *found.not_yet):
         print(problem.text(), file=sys.stderr)
     return found
+
+
+def _check_servers(asked: argparse.Namespace) -> int:
+    found = _checked(asked.config)
+    if found.query is None:
+        return MISTAKE
+    from engine.runtime.servers import ask_servers
+
+    return ask_servers(found.query)
 
 
 def _explain(asked: argparse.Namespace) -> int:

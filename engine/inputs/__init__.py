@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Say = Callable[[str, str, str], None]
 
 
+class InputError(Exception):
+    """An input that cannot be read: a sentence for the user."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Records:
     """The options that every input has, and what the engine asks of an input.
@@ -31,6 +35,8 @@ class Records:
     #: Whether it can be read as a static frame (``--batch``).
     has_end: ClassVar[bool] = True
     needs_kafka: ClassVar[bool] = False
+    #: Whether a batch that has begun can be read again.
+    replays: ClassVar[bool] = True
 
     batchDuration: float = option(  # noqa: N815 - the name that configs have always used
         "seconds between micro-batches, and the size of windows that have none of their own",
@@ -58,6 +64,17 @@ class Records:
     def order(self) -> list[Column]:
         """Columns that sort records of one event time by the source's order."""
         raise NotImplementedError
+
+    def probe(self) -> str | None:
+        """Asks the server who it is, and reads nothing.
+
+        Returns:
+            A line for people: version, topics and the like; None where there is no server.
+
+        Raises:
+            InputError: it could not be read from.
+        """
+        return None
 
     def described(self) -> dict[str, Any]:
         """What ``explain`` tells of this input, secrets left out."""

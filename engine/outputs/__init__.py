@@ -199,16 +199,17 @@ class Target:
         """
         raise NotImplementedError
 
-    def probe(self, job: Job) -> str:
+    def probe(self, job: Job) -> str | None:
         """Asks the server who it is and what the output may do there, and writes nothing.
 
         Returns:
-            A line for people: version, database and the like.
+            A line for people: version, database and the like; None where there is no server.
 
         Raises:
-            OutputError: the output could not write there.
+            OutputError: the output could not write there; a ``PassingError`` where the server is
+                away.
         """
-        raise NotImplementedError
+        return None
 
     def described(self) -> dict[str, Any]:
         """What ``explain`` tells of this output, secrets left out."""

@@ -1,0 +1,39 @@
+"""The command that asks servers, against inputs and outputs without one, and a socket."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engine.cli import main
+from tests.jobs import Job
+
+
+def config(job: Job, port: int) -> Path:
+    return job.config(
+        {"name": "w", "rule": ["n: count()"]},
+        input_type="socket",
+        options={"host": "127.0.0.1", "port": port},
+        processing={"event_time": None},
+    )
+
+
+def test_each_server_has_a_line(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        path = config(job, port)
+        assert main(["check-servers", str(path)]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        f"input 'socket': 127.0.0.1:{port}: listens",
+        "output 'sqlite': no server to ask",
+    ]
+    assert told.err == ""
+    assert main(["check-servers", str(path)]) == 1
+    told = capsys.readouterr()
+    assert told.out == "output 'sqlite': no server to ask\n"
+    assert told.err == f"input 'socket': 127.0.0.1:{port}: connection refused\n"
+    assert not job.database.exists(), "nothing is written"
