@@ -16,10 +16,11 @@ import pytest
 
 from engine.outputs import Batch, OutputError
 from tests.influx import Database, job, rows, stream, write
+from tests.servers.faults import Answer, End, at_random
 from tests.servers.influx1 import InfluxOne
 from tests.servers.influx2 import InfluxTwo
 from tests.servers.influx3 import InfluxThree, Reply
-from tests.servers.proxy import Answer, End, Proxy, at_random
+from tests.servers.proxy import Proxy
 
 _NUMBERS = count()
 #: Keys that line protocol, InfluxQL, or a careless client could take for something of its own.
@@ -204,6 +205,22 @@ def test_small_batches_over_connections_write_every_row(database: Database) -> N
     batches = [rows(of, *[(0, i, i) for i in range(at, at + 700)]) for at in range(0, 2_100, 700)]
     write(database.target(batch_size=97, connections=3, gzip=False), of, *batches)
     assert sorted(f["v"] for _, _, f in database.points("s")) == list(range(2_100))
+
+
+def test_windows_of_several_streams_share_a_request(database: Database) -> None:
+    one, two = stream("one", k="string key", v="double"), stream("two", n="long")
+    opened = database.target().open(job(one, two))
+    writer = opened.begin(Batch(0))(0)
+    long = "x" * 66_000
+    writer.write(one, rows(one, (0, "a", 1.0), (0, long, 2.0)))
+    writer.write(two, rows(two, (0, 5)))
+    writer.write(one, rows(one, (0, "b", 3.0)))
+    writer.settle()
+    [refused] = writer.refused()
+    writer.commit()
+    assert json.loads(refused.record)["k"] == long
+    assert [(tags["k"], f["v"]) for tags, _, f in database.points("one")] == [("a", 1), ("b", 3)]
+    assert database.points("two") == [({}, 0, {"n": 5, "window_end": 1_000})]
 
 
 def test_history_is_the_nearest_window_within_the_accuracy(database: Database) -> None:

@@ -22,16 +22,22 @@ _QUOTED = r'(["\\])'
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines, each with its end, and the rows that they were made of."""
+    """Lines, each with its end.
+
+    Args:
+        rows: what they were made of, of several streams perhaps, one behind the other.
+        first: the row of the first line.
+    """
 
     lines: pa.StringArray
-    rows: pa.RecordBatch
+    rows: tuple[pa.RecordBatch, ...]
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def slice(self, start: int, length: int | None = None) -> Lines:
-        return Lines(self.lines.slice(start, length), self.rows.slice(start, length))
+        return Lines(self.lines.slice(start, length), self.rows, self.first + start)
 
     @property
     def payload(self) -> memoryview:
@@ -43,12 +49,20 @@ class Lines:
         first = self.lines.offset
         return memoryview(data)[at[first] : at[first + len(self.lines)]]
 
+    def record(self, line: int) -> str:
+        """The row of a line, as text."""
+        row = self.first + line
+        for part in self.rows:
+            if row < part.num_rows:
+                return record(part, row)
+            row -= part.num_rows
+        raise IndexError(line)
+
     @staticmethod
     def joined(parts: list[Lines]) -> Lines:
-        if len(parts) == 1:
-            return parts[0]
-        table = pa.Table.from_batches([each.rows for each in parts]).combine_chunks()
-        return Lines(pa.concat_arrays([each.lines for each in parts]), table.to_batches()[0])
+        """The parts as one; each is made of one batch of rows."""
+        rows = tuple(each.rows[0].slice(each.first, len(each)) for each in parts)
+        return Lines(pa.concat_arrays([each.lines for each in parts]), rows)
 
 
 def lines(stream: Stream, of: pa.RecordBatch, point: Point) -> tuple[Lines, list[Refused]]:
@@ -73,8 +87,8 @@ def lines(stream: Stream, of: pa.RecordBatch, point: Point) -> tuple[Lines, list
         *head, pa.scalar(" "), fields, pa.scalar(" "), time, pa.scalar("\n"), pa.scalar("")
     )
     if fine is None:
-        return Lines(made, of), refused
-    return Lines(made.filter(fine), of.filter(fine)), refused
+        return Lines(made, (of,)), refused
+    return Lines(made.filter(fine), (of.filter(fine),)), refused
 
 
 def record(of: pa.RecordBatch, row: int) -> str:

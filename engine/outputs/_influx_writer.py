@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from engine.outputs import Refused, Stream, Writer
 from engine.outputs._influx_answers import Refusal
-from engine.outputs._influx_lines import Lines, lines, record, tag_text
+from engine.outputs._influx_lines import Lines, lines, tag_text
 from engine.outputs._influx_place import Place, literal, name
 from engine.outputs._influx_reader import InfluxReader
 from engine.outputs._influx_server import Server, server
@@ -136,7 +136,7 @@ def sent(to: Server, whole: Lines) -> Iterator[Refused]:
         named = _named(refusal, part)
         if named is not None:
             for row, reason in named.items():
-                yield Refused(record(part.rows, row), reason)
+                yield Refused(part.record(row), reason)
         else:
             half = len(part) // 2
             waiting += [part.slice(half), part.slice(0, half)]

@@ -141,7 +141,7 @@ class Influx(InfluxOptions, Target):
         return OpenInflux(self, job)
 
     def probe(self, job: Job) -> str:
-        with server(self.at(job), START_SECONDS) as asked:
+        with server(self.at(job), 0.0) as asked:
             found = asked.version()
             asked.check()
         return f"InfluxDB {found} at {self._address}: may write to {self._store}"
