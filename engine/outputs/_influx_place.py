@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from urllib.parse import urlencode
 from engine.outputs import OutputError
 from engine.outputs._notices import Address
 
+#: The fastest: lines become a fifth, by the best one as well, in an eighth of the time.
+_GZIP_LEVEL = 1
 _WRITE = {
     1: ("/write", "db", "ms"),
     2: ("/api/v2/write", "bucket", "ms"),
@@ -78,6 +81,13 @@ class Place:
         if self.retention_policy is not None:
             asked["rp"] = self.retention_policy
         return f"{path}?{urlencode(asked)}"
+
+    def packed(self, payload: bytes | memoryview) -> bytes:
+        """Lines as a request carries them."""
+        if not self.gzip:
+            return bytes(payload)
+        packer = zlib.compressobj(_GZIP_LEVEL, wbits=31)
+        return packer.compress(payload) + packer.flush()
 
     @property
     def authorization(self) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,6 @@ from engine.outputs._patience import PassingError, Patience
 
 if TYPE_CHECKING:
     import urllib3
-
-#: The fastest: lines are so alike that a better one gains little and costs much.
-_GZIP_LEVEL = 1
 
 
 @contextmanager
@@ -56,13 +52,13 @@ class Server:
 
     def write(self, payload: bytes | memoryview) -> Refusal | None:
         """Writes lines; gives why any of them were refused."""
+        return self.write_packed(self.at.packed(payload))
+
+    def write_packed(self, body: bytes) -> Refusal | None:
+        """Writes lines that are packed as the place says."""
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if self.at.gzip:
-            packer = zlib.compressobj(_GZIP_LEVEL, wbits=31)
-            body = packer.compress(payload) + packer.flush()
             headers["Content-Encoding"] = "gzip"
-        else:
-            body = bytes(payload)
         answer = self._asked("POST", self.at.write_path, body, headers)
         return refusal(answer) if answer.status in (400, 413, 422) else None
 

@@ -34,8 +34,11 @@ class InfluxOptions:
 
     host: str | None = option("the server's host", None, nonempty=True)
     port: int = option("the server's port", 8086, minimum=1, maximum=65_535)
-    version: Literal[1, 2, 3] | None = option(
-        "the server's; when absent 2 with 'bucket', 3 with 'database' and 'token', else 1", None
+    version: int | None = option(
+        "the server's; when absent 2 with 'bucket', 3 with 'database' and 'token', else 1",
+        None,
+        minimum=1,
+        maximum=3,
     )
     username: str | None = option("1.x: the user", None, nonempty=True)
     password: str | None = option("1.x: the user's password", None, secret=True)
