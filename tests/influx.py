@@ -43,7 +43,8 @@ class Database:
             return self.server.query(text, self.name, epoch="ms")
         asked = urlencode({"db": self.name, "epoch": "ms", "q": text})
         headers = {"Authorization": f"Token {self.server.token}"}
-        answer = urllib3.request("POST", f"{self.server.url}/query?{asked}", headers=headers)
+        url = f"{self.server.url}/query?{asked}"
+        answer = urllib3.request("POST", url, headers=headers, timeout=120)
         results = json.loads(answer.data)["results"]
         return [series for result in results for series in result.get("series", ())]
 

@@ -203,7 +203,7 @@ def test_streams_without_keys_and_a_measurement_for_all(database: Database) -> N
 def test_small_batches_over_connections_write_every_row(database: Database) -> None:
     of = stream(k="long key", v="long")
     batches = [rows(of, *[(0, i, i) for i in range(at, at + 700)]) for at in range(0, 2_100, 700)]
-    write(database.target(batch_size=97, connections=3, gzip=False), of, *batches)
+    write(database.target(batch_size=97, connections=3, gzip=True), of, *batches)
     assert sorted(f["v"] for _, _, f in database.points("s")) == list(range(2_100))
 
 
@@ -279,13 +279,15 @@ def test_a_server_that_stops_is_waited_for(database: Database) -> None:
 
 
 def test_a_busy_server_is_asked_again_when_it_says(database: Database) -> None:
-    of = stream(k="long key", v="long")
+    of = stream(k="string key", v="long")
     with Proxy(database.server.port, http=True) as proxy:
         writer = database.target(port=proxy.port).open(job(of)).begin(Batch(0))(0)
-        faults = [Answer(429, retry_after=1), Answer(503), End("reset", 0, "answer"), Answer(500)]
+        half = End("half-close", 2_000, "request")
+        faults = [Answer(429, retry_after=1), Answer(503), End("reset", 0, "answer"), half]
         proxy.behave(*faults)
-        writer.write(of, rows(of, (0, 1, 1)))
+        writer.write(of, rows(of, (0, "k" * 5_000, 1)))
         writer.settle()
+        assert writer.refused() == []
         assert [proxy.happened[each] for each in faults] == [1, 1, 1, 1]
     assert len(database.points("s")) == 1
 
@@ -380,7 +382,7 @@ def test_a_retention_policy_takes_the_points_and_answers(influx1: InfluxOne) -> 
 def test_influx_3_gets_what_its_documentation_says(influx3: InfluxThree) -> None:
     influx3.refuses = lambda line: "no such thing" if b"k=bad" in line else ""
     where = {"host": influx3.host, "port": influx3.port, "token": influx3.token}
-    target = Database(None, {**where, "database": "plant"}).target()  # type: ignore[arg-type]
+    target = Database(None, {**where, "database": "plant"}).target(gzip=True)  # type: ignore[arg-type]
     of = stream(k="string key", v="double")
     keys = ["a b", "bad", "c", "bad2", "d"]
     refused = write(target, of, rows(of, *[(1_000, key, 0.5) for key in keys]))

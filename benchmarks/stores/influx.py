@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--no-gzip", action="store_true", help="send lines as they are")
+    parser.add_argument("--gzip", action="store_true", help="compress requests")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures")
     options = parser.parse_args(arguments)
     runs: list[dict[str, Any]] = []
@@ -91,7 +91,7 @@ def _runs(kind: str, series: int, options: argparse.Namespace) -> Iterator[dict[
         for number in range(options.rounds):
             for name in found:
                 database = f"{name} {number}"
-                target = _target(there, database, not options.no_gzip)
+                target = _target(there, database, options.gzip)
                 sent = _sent(name, target, series, options)
                 _drop(there, database, options.points)
                 found[name].append(sent)

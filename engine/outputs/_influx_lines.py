@@ -17,6 +17,9 @@ from engine.outputs._influx_place import Point
 from engine.outputs._values import iso, rows
 
 _SPECIAL = r"([,= ])"
+#: What a key's value may have in it that takes more than to write it.
+_NOT_PLAIN = r"\A\z|[,= \r\n\x00]|\\\z"
+_ESCAPED = r"\\\1"
 _QUOTED = r'(["\\])'
 
 
@@ -67,25 +70,27 @@ class Lines:
 
 def lines(stream: Stream, of: pa.RecordBatch, point: Point) -> tuple[Lines, list[Refused]]:
     """The rows as lines, and those that line protocol has no way to say."""
-    texts = {key: tag_text(of.column(key)) for key in stream.keys}
-    wrong = [(_tag_is_wrong(text), key) for key, text in texts.items()]
     refused: list[Refused] = []
     fine = None
-    for mask, told in [mask for each, key in wrong for mask in _named(each, key)]:
-        refused, fine = _aside(of, mask, told, refused, fine)
+    head: list[Any] = [_escaped_name(point.measurement, ", ")]
+    for key in sorted(stream.keys):
+        text = tag_text(of.column(key))
+        # To look once is much cheaper than all that follows, which most texts do not need.
+        if pc.any(pc.match_substring_regex(text, _NOT_PLAIN)).as_py():
+            for mask, told in _tag_is_wrong(text):
+                refused, fine = _aside(of, mask, f"the key '{key}' {told}", refused, fine)
+            text = pc.replace_substring_regex(text, _SPECIAL, _ESCAPED)
+        head += [f",{_escaped_name(key)}=", text]
     for name in _fields(stream, point):
         if pa.types.is_floating(of.column(name).type):
             infinite = pc.invert(pc.is_finite(of.column(name)))
             refused, fine = _aside(of, infinite, f"'{name}' is not finite", refused, fine)
     fields = _field_set(stream, of, point)
-    refused, fine = _aside(of, pc.equal(fields, ""), "no measure has a value", refused, fine)
-    head = [pa.scalar(_escaped_name(point.measurement, ", "))]
-    for key in sorted(texts):
-        head += [pa.scalar(f",{_escaped_name(key)}="), _escaped(texts[key], _SPECIAL)]
+    if len(fields) == 1:
+        nothing = pc.equal(fields[0], "")
+        refused, fine = _aside(of, nothing, "no measure has a value", refused, fine)
     time = _millis(of.column("window_start")).cast(pa.string())
-    made = pc.binary_join_element_wise(
-        *head, pa.scalar(" "), fields, pa.scalar(" "), time, pa.scalar("\n"), pa.scalar("")
-    )
+    made = _joined(*head, " ", *fields, " ", time, "\n")
     if fine is None:
         return Lines(made, (of,)), refused
     return Lines(made.filter(fine), (of.filter(fine),)), refused
@@ -138,10 +143,6 @@ def is_tag(text: str) -> bool:
     return bool(text) and not text.endswith("\\") and not {"\r", "\n", "\0"} & set(text)
 
 
-def _named(wrong: list[tuple[pa.BooleanArray, str]], key: str) -> list[tuple[pa.BooleanArray, str]]:
-    return [(mask, f"the key '{key}' {told}") for mask, told in wrong]
-
-
 def _aside(
     of: pa.RecordBatch, mask: pa.BooleanArray, reason: str, refused: list[Refused], fine: Any
 ) -> tuple[list[Refused], Any]:
@@ -161,37 +162,35 @@ def _fields(stream: Stream, point: Point) -> list[str]:
     return [*(["window_end"] if point.has_window_end else []), *measures]
 
 
-def _field_set(stream: Stream, of: pa.RecordBatch, point: Point) -> pa.StringArray:
-    """The fields of each row with commas between; nulls are left out."""
-    parts = []
-    for name in _fields(stream, point):
-        told = _field_text(of.column(name))
-        parts.append(
-            pc.binary_join_element_wise(pa.scalar(f"{_escaped_name(name)}="), *told, pa.scalar(""))
-        )
+def _field_set(stream: Stream, of: pa.RecordBatch, point: Point) -> list[Any]:
+    """The fields of each row with commas between: the pieces that follow each other, or where there
+    are nulls, which are left out, the whole."""
+    names = _fields(stream, point)
+    told = [[f"{_escaped_name(name)}=", *_field_text(of.column(name))] for name in names]
+    if not any(of.column(name).null_count for name in names):
+        return [piece for each in told for piece in (",", *each)][1:]
+    parts = [_joined(*each) for each in told]
     # Arrow skips the nulls of a row, and the whole row when there is nothing else in it: the rows
     # behind it would move up.
     nothing = reduce(pc.and_, map(pc.is_null, parts))
     parts[0] = pc.if_else(nothing, "", parts[0])
-    return pc.binary_join_element_wise(*parts, pa.scalar(","), null_handling="skip")
+    return [pc.binary_join_element_wise(*parts, ",", null_handling="skip")]
 
 
 def _field_text(column: pa.Array) -> list[Any]:
     """The pieces of a field's value, which follow each other."""
     if pa.types.is_timestamp(column.type):
-        return [_millis(column).cast(pa.string()), pa.scalar("i")]
+        return [_millis(column).cast(pa.string()), "i"]
     if pa.types.is_integer(column.type):
-        return [column.cast(pa.string()), pa.scalar("i")]
+        return [column.cast(pa.string()), "i"]
     if pa.types.is_string(column.type):
-        return [pa.scalar('"'), _escaped(column, _QUOTED), pa.scalar('"')]
+        return ['"', pc.replace_substring_regex(column, _QUOTED, _ESCAPED), '"']
     return [column.cast(pa.string())]
 
 
-def _escaped(text: pa.StringArray, special: str) -> pa.StringArray:
-    # To look is much cheaper than to replace, and most texts have nothing to escape.
-    if not pc.any(pc.match_substring_regex(text, special)).as_py():
-        return text
-    return pc.replace_substring_regex(text, special, r"\\\1")
+def _joined(*pieces: Any) -> pa.StringArray:
+    """The pieces of each row, arrays and texts, one behind the other; null where one is."""
+    return pc.binary_join_element_wise(*pieces, "")
 
 
 def _escaped_name(name: str, special: str = ",= ") -> str:

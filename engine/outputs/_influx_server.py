@@ -150,10 +150,12 @@ class Server:
 
     def _judged(self, answer: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
         """The answer, if it is about the request's content."""
-        status, at = answer.status, self.at
+        status, at, said = answer.status, self.at, words(answer)
+        # Nothing of a request that was cut off is written; 1.x says 400, 2.x 499 or 500.
+        if status == 499 or (status == 400 and said == "unexpected EOF"):
+            raise PassingError("the connection broke (the server has half of a request)")
         if status < 300 or status in (400, 413, 422):
             return answer
-        said = words(answer)
         if status == 500 and "retention policy not found" in said:
             cure = "create it, or leave 'retention_policy' out"
             raise at.error(f"there is no retention policy '{at.retention_policy}'", cure)

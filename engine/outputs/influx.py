@@ -26,6 +26,8 @@ from engine.outputs._patience import START_SECONDS
 from engine.plan import Column
 
 _STREAM = "{stream}"
+#: To compress costs more than to send there.
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,9 @@ class InfluxOptions:
     batch_size: int = option("points in a request", 5_000, minimum=1, maximum=100_000)
     connections: int = option("requests under way at once, of each task", 1, minimum=1, maximum=64)
     timeout: str = option("how long a request may take", "30 seconds", format="duration")
-    gzip: bool = option("compress requests", True)
+    gzip: bool | None = option(
+        "compress requests; when absent, unless the server is on this machine", None
+    )
     on_reject: Literal["malformed", "stop"] = option(
         "what becomes of a window that cannot be written: it goes to the stream 'malformed', or "
         "the run stops",
@@ -172,7 +176,7 @@ class Influx(InfluxOptions, Target):
             token=options.token,
             ca_file=options.ca_file,
             seconds=milliseconds(options.timeout) / 1000,
-            gzip=options.gzip,
+            gzip=options.host not in _LOCAL if options.gzip is None else options.gzip,
             batch_size=options.batch_size,
             connections=options.connections,
             stops=options.on_reject != MALFORMED,
