@@ -232,13 +232,13 @@ def test_history_is_the_nearest_window_within_the_accuracy(database: Database) -
     asked = [
         *[(f"k{i}", 1_000) for i in range(80)],  # more than a statement names
         *(("k1", 1_400), ("k1", 1_500), ("k1", 1_600)),  # below, between two, above
-        *(("k1", 3_000), ("k1", 9_000_000), ("none", 1_000), ("", 1_000)),
+        *(("k1", 3_000), ("k1", 9_000_000), ("none", 1_000), ("", 1_000), ("a\0b", 9_000)),
     ]
     answer = find(target, of, asked, 500)
     starts = [
         each and each.timestamp() * 1000 for each in answer.column("window_start").to_pylist()
     ]
-    assert starts == [*[1_000] * 80, 1_000, 1_000, 2_000, None, None, None, None]
+    assert starts == [*[1_000] * 80, 1_000, 1_000, 2_000, *[None] * 5]
     assert answer.column("n").to_pylist()[:80] == [i * 100 + 1 for i in range(80)]
     assert answer.column("seen").to_pylist()[0] == _time(5)
     assert answer.column("on").to_pylist()[80:84] == [True, True, True, None]
