@@ -7,6 +7,7 @@ import benchmarks.fused.run
 import benchmarks.ledger
 import benchmarks.soak.run
 import benchmarks.startup.run
+import benchmarks.stores.influx
 import benchmarks.stores.postgres
 import benchmarks.w1.run
 import benchmarks.w2.run
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "ledger": benchmarks.ledger.main,
     "startup": benchmarks.startup.run.main,
     "soak": benchmarks.soak.run.main,
+    "influx": benchmarks.stores.influx.main,
     "postgres": benchmarks.stores.postgres.main,
 }
 
