@@ -26,6 +26,7 @@ def explained(query: plan.Query) -> str:
         (f"config {query.name}", _input(query)),
         ("fields", _fields(query)),
         ("rules", _rules(query)),
+        ("tables", _tables(query)),
         ("time", _time(query)),
         *((f"aggregation {each.name}", _aggregation(each)) for each in query.aggregations),
         ("state", _state(query)),
@@ -57,6 +58,17 @@ def _fields(query: plan.Query) -> list[str]:
 
 def _rules(query: plan.Query) -> list[str]:
     return _table((each.name, str(each.type), text(each.expression)) for each in query.rules)
+
+
+def _tables(query: plan.Query) -> Iterator[str]:
+    rows = []
+    for table in query.tables:
+        columns = ", ".join(f"{name} {of}" for name, of in table.columns.items())
+        how = f"joined by {table.key} {table.key_type}" if table.key else "asked by address"
+        rows.append((table.name, table.file, how, columns))
+    yield from _table(rows)
+    if rows:
+        yield "what has no such key is null; files are read again when they change"
 
 
 def _time(query: plan.Query) -> Iterator[str]:

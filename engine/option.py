@@ -30,6 +30,7 @@ class Option:
     maximum: float | None = None
     pattern: str | None = None
     choices: tuple[Any, ...] = ()
+    values: tuple[Any, ...] = ()  # of a mapping: what its values are chosen from
     secret: bool = False
     name: str | None = None  # the option's name in the file, where Python cannot spell it
     aliases: tuple[str, ...] = ()

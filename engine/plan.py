@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from engine.config.durations import readable
 from engine.declare import Aggregation as AggregationDeclaration
 from engine.declare import Derived, Operation
+from engine.tables import Table
 from engine.types import Type
 
 LATE, MALFORMED, RAW, ALERTS, AGGREGATED = "late", "malformed", "raw", "alerts", "aggregated"
@@ -241,6 +242,7 @@ class Query:
         batch_ms: time between micro-batches.
         deduplicate: which rows are not aggregated, because one like them came before.
         spark: settings of the session that the config names.
+        tables: those that lookups ask, each with the columns that are looked up.
     """
 
     name: str
@@ -256,6 +258,7 @@ class Query:
     modules: tuple[str, ...] = ()
     spark: Mapping[str, str] = field(default_factory=dict)
     deduplicate: Deduplicate | None = None
+    tables: tuple[Table, ...] = ()
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -314,6 +317,21 @@ def derived(expression: Expression) -> Iterator[Aggregate]:
     for node in walk(expression):
         if isinstance(node, Aggregate) and isinstance(node.aggregation, Derived):
             yield node
+
+
+def lookups(expression: Expression) -> Iterator[Call]:
+    """The lookups in tables that are in an expression."""
+    for node in walk(expression):
+        if isinstance(node, Call) and node.operation.looks_up:
+            yield node
+
+
+def asked(lookup: Call) -> tuple[str, Expression, str]:
+    """What a lookup asks: the table, the key, the column."""
+    table, key, column = lookup.arguments
+    assert isinstance(table, Literal)
+    assert isinstance(column, Literal)
+    return str(table.value), key, str(column.value)
 
 
 def rewritten(expression: Expression, replacement: Callable[[Aggregate], Expression]) -> Expression:

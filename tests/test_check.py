@@ -16,6 +16,7 @@ from engine.cli import main
 from engine.dsl import parse_rule
 from engine.dsl.lexer import RuleError
 from engine.source import Span
+from engine.tables import Known, Table
 from engine.types import Type
 
 CASES = Path(__file__).parent / "check"
@@ -35,6 +36,16 @@ CONFIG = {
     "outputs": [{"options": {"password": "hunter2"}}],
 }
 CATALOG = Catalog.builtin()
+STRING, LONG, DOUBLE = Type.STRING, Type.LONG, Type.DOUBLE
+CARS = Table("cars", "cars.csv", "csv", "plate", STRING, {"model": STRING, "weight": DOUBLE})
+MODELS = Table("models", "models.json", "json", "number", LONG, {"doors": LONG})
+GEO = Table("geo", "geo.mmdb", "mmdb", columns={"country.iso_code": STRING})
+TABLES = {
+    "cars": Known(CARS, True),
+    "models": Known(MODELS, False),
+    "geo": Known(GEO, False),
+    "broken": None,
+}
 
 
 def rules() -> list[tuple[str, list[str]]]:
@@ -58,7 +69,9 @@ def said(rule: str) -> list[str]:
 
     try:
         tree = parse_rule(rule).tree
-        typed = ExpressionCheck(Scope(FIELDS, CATALOG, config=CONFIG), say).expression(tree)
+        typed = ExpressionCheck(
+            Scope(FIELDS, CATALOG, config=CONFIG, tables=TABLES), say
+        ).expression(tree)
         if typed is not None:
             assert not problems
             return [f"? {typed.type}"]

@@ -18,10 +18,13 @@ from engine.catalog import Catalog
 from engine.check.expression import check_text
 from engine.declare import Declaration, Derived, Example, Kind
 from engine.spark.stages import add_columns, compile_expression
+from engine.spark.tables import frame as table_frame
+from engine.tables import Content, Known, Table
 from engine.types import Type, common
 
 CATALOG = Catalog.builtin()
-NOT_RUNNING = {"config", "lookup"}
+NOT_RUNNING = {"config"}
+CARS = Table("cars", "", "csv", "plate", Type.STRING, {"model": Type.STRING, "weight": Type.DOUBLE})
 
 
 def examples(declared: dict[str, Any]) -> list[tuple[Declaration, Example]]:
@@ -51,6 +54,10 @@ def test_each_declaration_has_a_docstring_and_examples(declaration: Declaration)
 # ---------------------------------------------------------------- operations
 
 MODES = ("constants", "columns", "interpreted")
+
+
+def checked(call: str) -> plan.Expression:
+    return check_text(call, {}, CATALOG, tables={CARS.name: Known(CARS, True)})
 
 
 def lifted(expression: plan.Expression, columns: dict[str, plan.Literal]) -> plan.Expression:
@@ -94,7 +101,7 @@ class Outcomes:
 @pytest.fixture(scope="module")
 def outcomes(spark: SparkSession) -> dict[str, Outcomes]:
     """Every example's call as ``c0`` …, and what it should give as ``r0`` …, in each mode."""
-    calls = {f"c{n}": check_text(each.call, {}, CATALOG) for n, (_, each) in enumerate(OPERATIONS)}
+    calls = {f"c{n}": checked(each.call) for n, (_, each) in enumerate(OPERATIONS)}
     results = {
         f"r{n}": check_text(each.result, {}, CATALOG) for n, (_, each) in enumerate(OPERATIONS)
     }
@@ -102,15 +109,17 @@ def outcomes(spark: SparkSession) -> dict[str, Outcomes]:
     in_columns = {name: lifted(each, columns) for name, each in calls.items()}
     schema = ", ".join(f"{name} {literal.type}" for name, literal in columns.items())
     values = spark.createDataFrame([tuple(each.value for each in columns.values())], schema)
+    content = Content(["A1"], {"model": ["Beetle"], "weight": [840.5]})
+    tables = [replace(CARS, held=table_frame(spark, CARS, content))]
     frames = {
-        "constants": add_columns(spark.range(1), calls | results, "UTC"),
-        "columns": add_columns(values, in_columns | results, "UTC"),
+        "constants": add_columns(spark.range(1), calls | results, "UTC", tables),
+        "columns": add_columns(values, in_columns | results, "UTC", tables),
     }
     found = {mode: computed(frame) for mode, frame in frames.items()}
     spark.conf.set("spark.sql.codegen.wholeStage", "false")
     spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     try:
-        found["interpreted"] = computed(add_columns(values, in_columns | results, "UTC"))
+        found["interpreted"] = computed(add_columns(values, in_columns | results, "UTC", tables))
     finally:
         spark.conf.unset("spark.sql.codegen.wholeStage")
         spark.conf.unset("spark.sql.codegen.factoryMode")
@@ -136,7 +145,7 @@ def test_an_operation_gives_what_its_example_says(
 def test_an_operations_column_has_the_type_that_the_check_says(
     outcomes: dict[str, Outcomes], number: int
 ) -> None:
-    expression = check_text(OPERATIONS[number][1].call, {}, CATALOG)
+    expression = checked(OPERATIONS[number][1].call)
     told_by_spark, _ = outcomes["columns"].value(f"c{number}")
     assert told_by_spark == SPARK_NAMES[expression.type]
 

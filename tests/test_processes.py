@@ -16,6 +16,7 @@ from typing import IO, Any
 import pytest
 
 from engine.simulator import Sensors, truth
+from tests.geo import write_mmdb
 from tests.jobs import Job, rows
 from tests.servers.cluster import SPARK, Cluster
 
@@ -213,6 +214,24 @@ def test_user_modules_that_are_only_in_a_shipped_zip_and_wheel_run(
         ("A", 3.5, 2),
         ("B", 1.0, 1),
     ]
+
+
+def test_executors_of_a_cluster_get_tables_from_the_driver(job: Job, cluster: Cluster) -> None:
+    (job.folder / "cars.csv").write_text("plate,address\nA1,1.2.3.4\nB2,5.6.7.8\n")
+    write_mmdb(job.folder / "geo.mmdb", {"1.2.3.0/24": {"country": {"iso_code": "GR"}}})
+    job.arrive(["1,A1,1", "2,B2,2", "3,C3,7"])
+    job.config(
+        {"name": "w", "rule": ["key: land", "n: count()"]},
+        transformation=[
+            "address: lookup('cars', key, 'address')",
+            "land: coalesce(lookup('geo', address, 'country.iso_code'), address, 'nowhere')",
+        ],
+        databases={"cars": "cars.csv", "geo": "geo.mmdb"},
+        engine={"spark": SMALL},
+    )
+    submitted(job.folder, "--master", cluster.url)
+    found = [(row["land"], row["n"]) for row in rows(job.database, "w", "land")]
+    assert found == [("5.6.7.8", 1), ("GR", 1), ("nowhere", 1)]
 
 
 def test_a_cluster_makes_the_rows_of_the_generator(

@@ -166,8 +166,11 @@ def test_postgres_keeps_its_rows(postgres: PostgresServer, end: End) -> None:
     held.execute(f"CREATE TABLE {table} (sensor text PRIMARY KEY, v double precision)")
     for value in (1.5, 2.5):
         held.execute(upsert, (value, value))
-    # A client that stays keeps no server from ending.
+    log = postgres.folder / "server.log"
+    told = log.read_text().count(recovers := "database system was not properly shut down")
+    # A client that stays keeps no server from ending in order.
     goes_and_returns(postgres, end)
+    assert log.read_text().count(recovers) - told == (end is Server.kill)
     with pytest.raises(psycopg.OperationalError):
         held.execute("SELECT 1")
     with postgres.connect() as connection:

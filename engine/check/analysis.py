@@ -1,37 +1,15 @@
-"""The analysis and the databases of a config are checked here; they do not run yet."""
+"""The analysis of a config is checked here; it does not run yet."""
 
 from __future__ import annotations
-
-import os
 
 from engine.catalog import Catalog
 from engine.check.aggregation import Aggregations
 from engine.check.outputs import output_paths
 from engine.config.load import Document
-from engine.source import Problem, Problems, either, nearest
+from engine.source import Problem, Problems, nearest
 
 #: The analyses that compare a measure with its past: options that name measures.
 DEVIATIONS = ("SimpleAnalysis", "AverageAnalysis")
-_TABLES = (".csv", ".json", ".mmdb")
-
-
-def check_databases(document: Document, problems: Problems, not_yet: list[Problem]) -> None:
-    """Tells files that are missing or of a kind that lookup() cannot read."""
-    node = document.root.at(("databases",))
-    if node is None or not isinstance(node.value, dict) or not node.value:
-        return
-    not_yet.append(document.problem("databases do not run yet", ("databases",)))
-    for name in node.value:
-        if document.good("databases", name) is None:
-            continue
-        at = ("databases", name, "path")
-        path = document.root.at(at)
-        assert path is not None
-        if not path.value.endswith(_TABLES):
-            message = f"'{path.value}' is no table that can be read"
-            problems.add(document.problem(message, at, f"it ends with {either(_TABLES)}"))
-        elif not os.path.isfile(document.beside(path.value)):
-            problems.add(document.problem(f"there is no file '{path.value}'", at))
 
 
 def check_analysis(

@@ -14,7 +14,8 @@ from typing import Any
 from engine import plan
 from engine.catalog import Catalog, Conflict
 from engine.check.aggregation import Aggregations, check_aggregations
-from engine.check.analysis import check_analysis, check_databases
+from engine.check.analysis import check_analysis
+from engine.check.databases import Tables, check_databases, used_tables
 from engine.check.duplicates import check_duplicates
 from engine.check.expression import Scope
 from engine.check.outputs import check_outputs, check_written, instance, takes_raw
@@ -81,7 +82,8 @@ class _Check:
         source = self.source()
         types, fields, is_open = self.structure()
         config = self.document.root.plain()
-        scope = Scope(types, self.catalog, is_open, config=config)
+        tables = check_databases(self.document, self.problems)
+        scope = Scope(types, self.catalog, is_open, config=config, tables=tables)
         rules = check_rules(self.document, scope, self.problems)
         aggregations = self.aggregations(rules, source)
         used = self.times(rules.scope) | aggregations.used
@@ -93,7 +95,6 @@ class _Check:
         outputs = check_outputs(
             self.document, self.catalog, aggregations, self.problems, self.not_yet
         )
-        check_databases(self.document, self.problems, self.not_yet)
         check_analysis(self.document, self.catalog, aggregations, self.problems, self.not_yet)
         found = Checked(
             self.document.path,
@@ -102,7 +103,7 @@ class _Check:
             folder=os.path.dirname(self.document.path) or ".",
         )
         if not found.problems and not self.not_yet:
-            query = self.query(source, fields, rules, aggregations, outputs)
+            query = self.query(source, fields, rules, aggregations, outputs, tables)
             check_written(self.document, query, self.problems)
             found.problems = self.problems.sorted()
             found.query = None if found.problems else query
@@ -265,6 +266,7 @@ class _Check:
         rules: Transformation,
         aggregations: Aggregations,
         outputs: list[plan.Output],
+        tables: Tables,
     ) -> plan.Query:
         """The plan of a config without problems."""
         from engine.config.build import build
@@ -297,6 +299,7 @@ class _Check:
             modules=tuple(name for _, name in self.strings("modules")),
             spark=self.settings(),
             deduplicate=deduplicate,
+            tables=used_tables(tables, rules.rules, aggregations.found),
         )
 
     def reference(self, name: str, scope: Scope) -> plan.Reference:

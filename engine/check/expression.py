@@ -9,6 +9,7 @@ from typing import Any
 from engine import plan
 from engine.catalog import Catalog
 from engine.check.condition import conditional, stands_for_rows
+from engine.check.databases import Tables, looked_up
 from engine.check.hints import OF_ONE_ROW, common_hint, type_hint
 from engine.declare import Aggregation, Declaration, Derived, Operation
 from engine.dsl import parse_expression
@@ -21,8 +22,6 @@ from engine.types import Type, common
 Say = Callable[[str, Span, str], None]
 
 LONGS = (-(2**63), 2**63 - 1)
-#: Names that the language has, and that do not run yet.
-NOT_YET = ("lookup",)
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Scope:
         config: the config's values, for ``config('a.b')``.
         keys: aggregations only: fields that may stand outside an aggregate.
         fill: aggregations only: how missing windows count in derived measures.
+        tables: what ``lookup`` may ask.
     """
 
     fields: Mapping[str, Type | None]
@@ -46,6 +46,7 @@ class Scope:
     config: Any = None
     keys: frozenset[str] = field(default_factory=frozenset)
     fill: str = plan.PREVIOUS
+    tables: Tables = field(default_factory=dict)
 
 
 class ExpressionCheck:
@@ -140,9 +141,6 @@ class ExpressionCheck:
 
     def declaration(self, node: Apply) -> Declaration | None:
         catalog = self.scope.catalog
-        if node.name in NOT_YET:
-            self.say(f"{node.name}() does not run yet", node.at, "")
-            return None
         aggregation = None if node.operator else catalog.aggregations.get(node.name)
         operation = catalog.operations.get(node.name)
         if aggregation is not None and operation is not None:
@@ -186,6 +184,8 @@ class ExpressionCheck:
             return self.folded(node, known)
         if not self.kinds(declaration, node, known):
             return None
+        if isinstance(declaration, Operation) and declaration.looks_up:
+            return self.lookup(declaration, node, known)
         unified = self.unified(declaration, node, known)
         if unified is _MISFIT:
             return None
@@ -280,6 +280,21 @@ class ExpressionCheck:
             return None
         return literal(value)
 
+    def lookup(
+        self, operation: Operation, node: Apply, arguments: list[plan.Expression]
+    ) -> plan.Expression | None:
+        """``lookup('table', key, 'column')``, of a row: windows are not joined with tables."""
+        if self.aggregating:
+            hint = "look it up in a rule, or within: first(lookup(…))"
+            self.say(f"{node.name}() stands outside an aggregation", node.at, hint)
+            return None
+        found = looked_up(operation, node, arguments, self.scope.tables)
+        if isinstance(found, tuple):
+            message, argument, hint = found
+            self.say(message, node.arguments[argument].span, hint)
+            return None
+        return found
+
 
 _MISFIT = object()
 
@@ -317,6 +332,7 @@ def check_text(
     *,
     aggregating: bool = False,
     config: Any = None,
+    tables: Tables | None = None,
 ) -> plan.Expression:
     """An expression's text, typed.
 
@@ -327,7 +343,9 @@ def check_text(
     def say(message: str, span: Span, hint: str) -> None:
         raise RuleError(message, span, hint)
 
-    check = ExpressionCheck(Scope(fields, catalog, config=config), say, aggregating)
+    check = ExpressionCheck(
+        Scope(fields, catalog, config=config, tables=tables or {}), say, aggregating
+    )
     typed = check.expression(parse_expression(text))
     assert typed is not None
     return typed

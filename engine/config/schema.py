@@ -144,6 +144,8 @@ class _Schema:
         found.update({name: limit for name, limit in limits.items() if limit is not None})
         if about.choices:
             found["enum"] = list(about.choices)
+        if about.values:
+            found["additionalProperties"] = {"enum": list(about.values)}
         if about.format in _PATTERNS:
             found["pattern"] = _PATTERNS[about.format]
         if about.nonempty:

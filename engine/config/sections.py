@@ -162,8 +162,28 @@ class ProcessingSection:
 class DatabaseSection:
     """A table for lookup()."""
 
-    path: str = option("a csv, json or mmdb file, relative to the config", nonempty=True)
-    key: str | None = option("csv and json: the column that lookup() compares", None)
+    path: str = option(
+        "a csv, json or mmdb file, relative to the config; it is read again when it changes",
+        nonempty=True,
+        example="cars.csv",
+    )
+    key: str | None = option(
+        "csv and json: the column that lookup() compares, the first one when absent; a key stands "
+        "in one row",
+        None,
+        nonempty=True,
+    )
+    columns: dict[str, str] = option(
+        "the types of columns where they are not what the file's values look like; json and mmdb: "
+        "a column is a path such as 'country.iso_code'",
+        {},
+        values=tuple(FIELD_TYPES),
+        example={"zip": "string"},
+    )
+    sep: str = option("csv: the character between columns", ",", pattern='^[^"\\r\\n]$')
+    header: bool = option(
+        "csv: whether the first line names the columns; else 'columns' has all, in order", True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +250,10 @@ class ConfigFile:
     )
     output: OutputSection | None = option("the older spelling of outputs with one entry", None)
     processing: ProcessingSection = option("what is computed")
-    databases: dict[str, DatabaseSection] = option("tables for lookup(), by name", {})
+    databases: dict[str, str | DatabaseSection] = option(
+        "tables for lookup(), by name: a file's path, or more about it",
+        {},
+        example={"cars": "cars.csv"},
+    )
     analysis: AnalysisSection | None = option("what is alarming", None)
     engine: EngineSection | None = option("settings of the engine itself", None)

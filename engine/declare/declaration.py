@@ -125,6 +125,7 @@ class Operation(Declaration):
             chain of such operations is enough.
         python: a scalar Python function, which runs as an Arrow UDF.
         folds: the check replaces it by a constant (``config``).
+        looks_up: the compiler joins a table of the config (``lookup``).
     """
 
     infix: str | None = None
@@ -132,6 +133,7 @@ class Operation(Declaration):
     keeps_infinity: bool = False
     python: bool = False
     folds: bool = False
+    looks_up: bool = False
 
 
 @dataclass(frozen=True)

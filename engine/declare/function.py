@@ -28,6 +28,7 @@ def operation(
     finite: bool = False,
     keeps_infinity: bool = False,
     folds: bool = False,
+    looks_up: bool = False,
     verify: Verify | None = None,
 ) -> Callable[[Callable[..., Any]], Operation]: ...
 

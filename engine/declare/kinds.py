@@ -57,6 +57,7 @@ def _first_type(arguments: list[Type], unified: Type | None) -> Type:
 
 _SAME = ResultRule("the arguments' common type", lambda arguments, unified: unified or Type.NULL)
 _FIRST = ResultRule("the argument's type", _first_type)
+_COLUMN = ResultRule("the column's type", lambda arguments, unified: Type.STRING)
 _SUM = ResultRule("long of integers and booleans, else double", _sum_type)
 
 # What annotations may say. At run time they carry a Kind; for a type checker they are columns.
@@ -91,6 +92,8 @@ ConstantNumber: TypeAlias = Annotated[float, Kind("constant number", NUMBERS, co
 # What results may say.
 Same: TypeAlias = Annotated["Column", _SAME]
 First: TypeAlias = Annotated["Column", _FIRST]
+#: What a table's column holds: the check knows it, not the declaration.
+Looked: TypeAlias = Annotated["Column", _COLUMN]
 SumType: TypeAlias = Annotated["Column", _SUM]
 Boolean: TypeAlias = Annotated["Column", Type.BOOLEAN]
 Int: TypeAlias = Annotated["Column", Type.INT]

@@ -35,6 +35,8 @@ class Records:
     #: Whether it can be read as a static frame (``--batch``).
     has_end: ClassVar[bool] = True
     needs_kafka: ClassVar[bool] = False
+    #: Whether a batch that has begun can be read again.
+    replays: ClassVar[bool] = True
 
     batchDuration: float = option(  # noqa: N815 - the name that configs have always used
         "seconds between micro-batches, and the size of windows that have none of their own",

@@ -18,6 +18,7 @@ class Socket(Records):
 
     METHOD: ClassVar[str] = "socket"
     has_end: ClassVar[bool] = False
+    replays: ClassVar[bool] = False
 
     host: str = option("the server's host", nonempty=True)
     port: int = option("the server's port", minimum=1, maximum=65_535)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.option import option
-from engine.outputs import Batch, Factory, Job, Open, OutputError, Say, Stream, Target, Writer
+from engine.outputs import (
+    Batch,
+    Factory,
+    Job,
+    Open,
+    OutputError,
+    Reader,
+    Say,
+    Stream,
+    Target,
+    Writer,
+)
 from engine.types import Type
 
 if TYPE_CHECKING:
@@ -119,9 +130,18 @@ class OpenSqlite(Open):
             (self.job.checkpoint, batch),
         )
 
+    def reader(self) -> Callable[[], Reader]:
+        return partial(_reader, self.path, self.job.output)
+
     def close(self) -> None:
         with self._connection() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _reader(path: str, output: str) -> Reader:
+    from engine.outputs._sqlite_reader import SqliteReader
+
+    return SqliteReader(output, partial(_connect, path), _names, quoted)
 
 
 class SqliteWriter(Writer):

@@ -18,11 +18,12 @@ from engine.runtime.ledger import Ledger
 from engine.runtime.progress import Progress
 from engine.runtime.report import Report
 from engine.runtime.stopping import Stopping
+from engine.runtime.tables import Tables, TablesChanged
 from engine.runtime.windows import Kept
 from engine.spark.duplicates import PASSED
 from engine.spark.logical import settled
 from engine.spark.microbatch import MicroBatch
-from engine.spark.query import LEDGER, Compiled, counts
+from engine.spark.query import LEDGER, Compiled, compiled, counts
 from engine.spark.rows import older
 from engine.spark.sessions import REFUSED, Sessions
 from engine.spark.side import side_frame
@@ -97,12 +98,18 @@ class Batches:
     progress: Progress
     report: Report
     stopping: Stopping
+    tables: Tables
     checkpoint: Checkpoint | None = None
     is_first: bool = True
+    #: Whether the plan is to be compiled again, with tables that have changed.
+    is_stale: bool = False
 
     def streaming(self, frame: DataFrame, number: int) -> None:
         """One micro-batch: a pass for the windows, a second for raw, broken and late rows."""
         self.stopping.refuse_batch()
+        if self.tables.changed(self.progress.say):
+            self.is_stale = True
+            raise TablesChanged("a table has changed")
         began = time.monotonic()
         assert self.checkpoint is not None
         if self.is_first:
@@ -149,6 +156,13 @@ class Batches:
         with kept.rows(fresh, sinks.batch, micro.late_watermark_ms()) as rows:
             told = self._write(rows, self.outputs.session_routes(sessions), sinks)
         return (REFUSED, "") in told
+
+    def begin_again(self) -> None:
+        """Compiles the query with its tables as they are now; the batch that was refused is the
+        first of the next stream."""
+        self.query = self.tables.held(self.spark)
+        self.compiled = compiled(self.spark, self.query, streaming=True)
+        self.is_first, self.is_stale = True, False
 
     def static(self) -> None:
         """The whole input at once."""

@@ -74,6 +74,9 @@ def _config(query: plan.Query) -> Iterator[tuple[str, str]]:
         yield f"field '{each.name}'", f"{each.type} in {place or each.name}{written}"
     for rule in query.rules:
         yield f"rule '{rule.name}'", text(rule.expression)
+    for table in query.tables:
+        by = f"{table.key} ({table.key_type})" if table.key else "address"
+        yield f"table '{table.name}'", f"{os.path.abspath(table.path)} by {by}"
     # Rules name fields: in another order they mean the same, unless one hides a field.
     if {rule.name for rule in query.rules} & {each.name for each in query.input.fields}:
         yield "the order of the rules", ", ".join(rule.name for rule in query.rules)

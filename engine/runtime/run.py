@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from engine.runtime.fingerprint import fingerprint
 from engine.runtime.ledger import Ledger
 from engine.runtime.misfit import Reason
 from engine.runtime.report import Report
+from engine.runtime.tables import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -109,11 +111,13 @@ class _Running:
         from engine.runtime.stopping import Stopping
 
         stopping = Stopping()
-        spark = self._session()
-        # Behind the session: a context that starts takes Ctrl-C for itself.
-        with stopping.on_signals():
-            streams = self.asked.mode != BATCH
-            return self._stream(spark, stopping) if streams else self._batch(spark)
+        with closing(Tables(self.query)) as tables:
+            spark = self._session()
+            # Behind the session: a context that starts takes Ctrl-C for itself.
+            with stopping.on_signals():
+                if self.asked.mode == BATCH:
+                    return self._batch(spark, tables)
+                return self._stream(spark, tables, stopping)
 
     def _session(self) -> SparkSession:
         from engine.spark.session import session
@@ -132,14 +136,17 @@ class _Running:
         ship(spark, self.query.modules)
         return spark
 
-    def _batches(self, spark: SparkSession, identity: str, streaming: bool, **more: Any) -> Any:
+    def _batches(
+        self, spark: SparkSession, tables: Tables, identity: str, streaming: bool, **more: Any
+    ) -> Any:
         from engine.outputs._notices import Notices
         from engine.runtime.batches import Batches, OpenOutputs
         from engine.runtime.progress import Progress
         from engine.spark.query import compiled
 
+        query = tables.held(spark)
         try:
-            made = compiled(spark, self.query, streaming)
+            made = compiled(spark, query, streaming)
         except ValueError as error:  # a pattern or format that only the JVM can judge
             raise ConfigError(str(error)) from None
         host = spark.conf.get("spark.driver.host", "127.0.0.1") or "127.0.0.1"
@@ -147,19 +154,21 @@ class _Running:
         progress = Progress.on_screen(prints, getattr(self.query.input.source, "count", None))
         return Batches(
             spark,
-            self.query,
+            query,
             made,
             OpenOutputs(self.query, identity, host, Notices(host, progress.say)),
             Ledger.of(self.query),
             progress,
             self.report,
+            tables=tables,
             **more,
         )
 
-    def _batch(self, spark: SparkSession) -> Ledger:
+    def _batch(self, spark: SparkSession, tables: Tables) -> Ledger:
         from engine.runtime.stopping import Stopping
 
-        batches = self._batches(spark, f"batch {self.query.name}", False, stopping=Stopping())
+        name = f"batch {self.query.name}"
+        batches = self._batches(spark, tables, name, False, stopping=Stopping())
         try:
             batches.static()
         finally:
@@ -168,7 +177,7 @@ class _Running:
         ledger: Ledger = batches.ledger
         return ledger
 
-    def _stream(self, spark: SparkSession, stopping: Any) -> Ledger:
+    def _stream(self, spark: SparkSession, tables: Tables, stopping: Any) -> Ledger:
         folder = self.asked.checkpoint_folder
         try:
             if self.asked.reset:
@@ -182,13 +191,15 @@ class _Running:
         if checkpoint.changes:
             _say(checkpoint.changes)
         batches = self._batches(
-            spark, checkpoint.id, True, stopping=stopping, checkpoint=checkpoint
+            spark, tables, checkpoint.id, True, stopping=stopping, checkpoint=checkpoint
         )
         batches.ledger = checkpoint.last() or batches.ledger
         try:
             self.report.begin(batches.ledger)
-            query = self._started(batches)
-            self._wait(query, batches, stopping)
+            self._wait(self._started(batches), batches, stopping)
+            while batches.is_stale:
+                batches.begin_again()
+                self._wait(self._started(batches), batches, stopping)
         finally:
             batches.progress.close()
             batches.outputs.close()
@@ -228,7 +239,7 @@ class _Running:
                     query.stop()
                     return
         except StreamingQueryException as error:
-            if "StopRequested" not in str(error):
+            if "StopRequested" not in str(error) and not batches.is_stale:
                 raise
 
     def _say_where(self) -> None:

@@ -38,14 +38,14 @@ def taken(unit: Unit, index: int) -> Column:
     return met
 
 
-def with_conditions(frame: DataFrame, units: Sequence[Unit], time_zone: str) -> DataFrame:
+def with_conditions(frame: DataFrame, units: Sequence[Unit], query: plan.Query) -> DataFrame:
     """Adds ``_where0``, ``_where1`` …: whether a unit's condition is met."""
     conditions = {
         f"_where{index}": unit.where for index, unit in enumerate(units) if unit.where is not None
     }
     if not conditions:
         return frame
-    frame = add_columns(frame, conditions, time_zone)
+    frame = add_columns(frame, conditions, query.time_zone, query.tables)
     return frame.withColumns({name: truth(each, F.col(name)) for name, each in conditions.items()})
 
 
@@ -92,9 +92,9 @@ class Grouping:
 
     def entering(self, frame: DataFrame) -> DataFrame:
         """A row for each window of each row: ``columns``, and the slots' arguments."""
-        zone = self.query.time_zone
         arguments = self._arguments()
-        frame = add_columns(frame, arguments, zone) if arguments else frame
+        if arguments:
+            frame = add_columns(frame, arguments, self.query.time_zone, self.query.tables)
         if len(self.units) == 1 and (self.explodes or not self.hops):
             return self._single(frame)
         return self._expanded(frame)

@@ -60,7 +60,8 @@ def narrowed(
     """A plan over some rows of what it reads.
 
     Args:
-        nodes: the plan from the top down, each node with one child; the last reads.
+        nodes: the plan from the top down, each node the first child of the one before (others
+            are tables that rows are joined with); the last reads.
         some: what the last node gives, into fewer rows of it, with all of its columns and others.
     """
     jvm: Any = session._jvm
@@ -69,7 +70,8 @@ def narrowed(
     logical = jvm.org.apache.spark.sql.catalyst.plans.logical
     made = logical.Project(read.child().output(), kept)
     for node in reversed(nodes):
-        made = node.withNewChildren(_seq(jvm, [made]))
+        beside = [node.children().apply(place) for place in range(1, node.children().size())]
+        made = node.withNewChildren(_seq(jvm, [made, *beside]))
     return frame_of(session, made)
 
 

@@ -64,7 +64,7 @@ class Compiled:
 def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compiled:
     """The query over its input, as a streaming or a static frame."""
     fused = units(query.aggregations)
-    every = with_conditions(rows(spark, query, streaming), fused, query.time_zone)
+    every = with_conditions(rows(spark, query, streaming), fused, query)
     names = [LEDGER, *([PASSED] if query.deduplicate is not None else [])]
     observations = {} if streaming else {name: Observation(name) for name in names}
     observed = tuple(observations.values())

@@ -37,7 +37,7 @@ def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
         # Before anything moves rows: the order of a source is known only where it is read.
         frame = frame.withColumn(ORDER, F.struct(*source.order()))
     parsed = _parsed(source.told(_records(frame)), query, query.input.fields)
-    return _dated(apply_rules(parsed, query.rules, query.time_zone), query)
+    return _dated(apply_rules(parsed, query.rules, query.time_zone, query.tables), query)
 
 
 def older(records: DataFrame, query: plan.Query, watermark_ms: int) -> DataFrame:
@@ -47,7 +47,8 @@ def older(records: DataFrame, query: plan.Query, watermark_ms: int) -> DataFrame
     """
     rules, fields = _dating(query)
     parsed = _parsed(records, query, fields) if fields else records
-    dated = apply_rules(parsed, rules, query.time_zone).withColumn(TIME, _event_time(query))
+    dated = apply_rules(parsed, rules, query.time_zone, query.tables)
+    dated = dated.withColumn(TIME, _event_time(query))
     is_older = is_before(F.col(TIME), watermark_ms, F.col(ARRIVED))
     return dated.filter(is_unlike(query.input.format) | is_older if fields else is_older)
 

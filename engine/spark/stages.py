@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -23,7 +24,9 @@ from engine.spark.expression import (
     finite,
     literal_column,
 )
+from engine.spark.lookups import Lookup
 from engine.spark.numbering import Node, Numbering
+from engine.tables import Table
 
 # Sizes count functions and names.
 #: The largest expression that stands in a select.
@@ -32,21 +35,29 @@ LARGE = 64
 SMALL = 8
 
 
-def apply_rules(frame: DataFrame, rules: Iterable[plan.Rule], time_zone: str) -> DataFrame:
+def apply_rules(
+    frame: DataFrame, rules: Iterable[plan.Rule], time_zone: str, tables: Iterable[Table] = ()
+) -> DataFrame:
     """The frame with a field for each rule, behind the fields that it has.
 
     A rule sees the frame's fields and those of the rules before it. One that is named like a field
     takes its place for the rules after it, and in the result.
+
+    Args:
+        tables: what lookups ask, ``held`` by Spark.
     """
     numbering = Numbering()
     fields: dict[str, int] = {}
     for rule in rules:
         fields[rule.name] = numbering.number(rule.expression, fields)
-    return _Stages(numbering, fields, time_zone).onto(frame)
+    return _Stages(numbering, fields, time_zone, tables=tables).onto(frame)
 
 
 def add_columns(
-    frame: DataFrame, expressions: Mapping[str, plan.Expression], time_zone: str
+    frame: DataFrame,
+    expressions: Mapping[str, plan.Expression],
+    time_zone: str,
+    tables: Iterable[Table] = (),
 ) -> DataFrame:
     """The frame with a column for each expression; all see the frame's columns, not each other's.
 
@@ -54,7 +65,7 @@ def add_columns(
     """
     numbering = Numbering()
     fields = {name: numbering.number(each, {}) for name, each in expressions.items()}
-    return _Stages(numbering, fields, time_zone).onto(frame)
+    return _Stages(numbering, fields, time_zone, tables=tables).onto(frame)
 
 
 def compile_expression(
@@ -87,7 +98,7 @@ class _Value:
 
 
 class _Stages:
-    """The columns of numbered expressions, and the selects that make them.
+    """The columns of numbered expressions, and the selects and lookups that make them.
 
     Args:
         fields: the numbers of the wanted columns, by their names.
@@ -102,12 +113,16 @@ class _Stages:
         time_zone: str,
         order: Column | None = None,
         binds: bool = True,
+        tables: Iterable[Table] = (),
     ) -> None:
         self._fields = fields
         self._time_zone = time_zone
         self._order = order
         self._binds = binds
+        self._tables = {table.name: table for table in tables}
         self._selects: list[list[Column]] = []
+        #: Those behind each select, by the table and the number of the key.
+        self._lookups: list[dict[tuple[str, int], Lookup]] = []
         self._shapes: dict[Hashable, _Shape] = {}
         self._values: list[_Value] = []
         self._finite: dict[int, _Value] = {}
@@ -121,8 +136,10 @@ class _Stages:
         """The frame with the fields behind its other columns."""
         kept = [field_column(name) for name in frame.columns if name not in self._fields]
         fields = [self.column(number).alias(name) for name, number in self._fields.items()]
-        for select in self._selects:
-            frame = frame.select("*", *select)
+        for select, lookups in zip_longest(self._selects, self._lookups):
+            frame = frame.select("*", *select) if select else frame
+            for lookup in (lookups or {}).values():
+                frame = lookup.onto(frame)
         return frame.select(*kept, *fields)
 
     def column(self, number: int) -> Column:
@@ -138,6 +155,8 @@ class _Stages:
                 columns = [self.column(each) for each in node.arguments]
                 column = aggregate_column(aggregate, columns, self._time_zone, self._order)
                 return _Value(column, 1)
+            case plan.Call() as call if call.operation.looks_up:
+                return self._looked_up(call, node.arguments[1])
             case plan.Call() as call:
                 return self._called(call, node.arguments)
 
@@ -153,6 +172,19 @@ class _Stages:
             max((each.stage for each in arguments), default=0),
             call.type.is_fractional and not (operation.finite or operation.python),
         )
+
+    def _looked_up(self, call: plan.Call, key: int) -> _Value:
+        """A lookup: its column is there behind the select that has the key."""
+        name, of, column = plan.asked(call)
+        asked = self._bound(self._clean(key), 1)
+        while len(self._lookups) <= asked.stage:
+            self._lookups.append({})
+        behind = self._lookups[asked.stage]
+        if (name, key) not in behind:
+            number = sum(map(len, self._lookups))
+            lookup = Lookup(self._tables[name], asked.column, of.type, number, self._time_zone)
+            behind[name, key] = lookup
+        return _Value(behind[name, key].column(column), 1, asked.stage + 1)
 
     def _value(self, number: int) -> _Value:
         return self._values[number]

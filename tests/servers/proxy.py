@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 import struct
 import threading
@@ -12,81 +11,15 @@ from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import Any, Literal
+from typing import Any
 
+from tests.servers.faults import PASS, Answer, Delay, Direction, End, Fault, Swallow
 from tests.servers.process import free_ports
 
-Direction = Literal["request", "answer"]
 _HOST = "127.0.0.1"
 _PIECE = 65536
 #: Seconds that a command may take.
 _SOON = 30
-
-
-@dataclass(frozen=True)
-class Pass:
-    """Everything goes through, as it comes."""
-
-
-@dataclass(frozen=True)
-class Delay:
-    """Each piece waits, in both directions."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Swallow:
-    """Nothing arrives in either direction; `Proxy.release()` brings it, as a mended cable does."""
-
-
-@dataclass(frozen=True)
-class End:
-    """The connection ends when `after` bytes of a direction have passed; no byte more does.
-
-    `of="answer"` with no byte: the server has done what it was asked, and nobody is told.
-    `how`: `"reset"` (RST), `"close"` (FIN, both ways), or `"half-close"`, FIN in this direction
-    alone: what still comes there is lost, the other one goes on.
-    """
-
-    how: Literal["reset", "close", "half-close"] = "reset"
-    after: int = 0
-    of: Direction = "request"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The server never sees the request; the proxy answers it (HTTP only), and takes the next."""
-
-    status: int = 503
-    retry_after: int | None = None
-    body: bytes = b'{"message": "told to fail"}'
-
-
-Fault = Pass | Delay | Swallow | End | Answer
-
-
-def at_random(
-    seed: int, *, share: float = 0.3, within: int = 20_000, http: bool = False
-) -> Iterator[Fault]:
-    """Faults without end, the same for the same seed.
-
-    Args:
-        seed: Of the random numbers.
-        share: How many of the pieces fail, from 0 to 1.
-        within: Before how many bytes a connection ends.
-        http: Some are answers.
-    """
-    numbers = random.Random(seed)
-    while True:
-        ends: list[Fault] = [
-            End(how, numbers.choice([0, numbers.randrange(within)]), of)
-            for how in ("reset", "close", "half-close")
-            for of in ("request", "answer")
-        ]
-        answers: list[Fault] = [Answer(503), Answer(429, retry_after=1)] if http else []
-        fault = numbers.choice([*ends, *answers, Delay(numbers.random() / 10)])
-        yield fault if numbers.random() < share else Pass()
 
 
 class Proxy:
@@ -106,14 +39,14 @@ class Proxy:
         self.target, self.http = port, http
         (self.port,) = free_ports(1)
         self.happened: Counter[Fault] = Counter()
-        self._faults: Iterator[Fault] = repeat(Pass())
+        self._faults: Iterator[Fault] = repeat(PASS)
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
         self._released = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    def behave(self, *faults: Fault, then: Fault | Iterable[Fault] = Pass()) -> None:
+    def behave(self, *faults: Fault, then: Fault | Iterable[Fault] = PASS) -> None:
         """From now on these faults are drawn, in this order, and then one for ever, or those."""
         rest = repeat(then) if isinstance(then, Fault) else then
         self._faults = chain(faults, rest)
@@ -212,15 +145,12 @@ class _Connection:
     reader: asyncio.StreamReader
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter | None = None
-    fault: Fault = Pass()
+    fault: Fault = PASS
     passed: Counter[Direction] = field(default_factory=Counter)
     closed: set[Direction] = field(default_factory=set)
 
     async def run(self) -> None:
         answers, self.server = await asyncio.open_connection(_HOST, self.proxy.target)
-        for writer in (self.client, self.server):
-            # `drain()` returns when all is with the kernel: a reset loses nothing that has passed.
-            writer.transport.set_write_buffer_limits(0)
         both = [self._requests(), self._pump("answer", answers)]
         tasks = [asyncio.ensure_future(each) for each in both]
         try:
@@ -252,7 +182,7 @@ class _Connection:
             fault = self.proxy.drawn()
             if isinstance(fault, Answer):
                 self.proxy.happened[fault] += 1
-                self.client.write(_written(fault))
+                self.client.write(fault.written())
                 await self.client.drain()
             else:
                 self._begin(fault)
@@ -276,7 +206,7 @@ class _Connection:
             await asyncio.sleep(fault.seconds)
         elif isinstance(fault, Swallow):
             await self.proxy.let_pass()
-            self.fault = Pass()
+            self.fault = PASS
         ends = (
             isinstance(fault, End)
             and fault.of == direction
@@ -334,12 +264,3 @@ async def _whole_request(reader: asyncio.StreamReader) -> bytes:
         request += size + await reader.readexactly(length + 2)
         if length == 0:
             return request
-
-
-def _written(answer: Answer) -> bytes:
-    after = "" if answer.retry_after is None else f"Retry-After: {answer.retry_after}\r\n"
-    head = (
-        f"HTTP/1.1 {answer.status} Told to fail\r\n{after}"
-        f"Content-Type: application/json\r\nContent-Length: {len(answer.body)}\r\n\r\n"
-    )
-    return head.encode() + answer.body

@@ -1,0 +1,102 @@
+"""Windows that are asked for become one join in sqlite, and its answer the nearest of each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.outputs import OutputError, Stream
+from engine.outputs._values import iso, texts
+from engine.spark.arrow import ARROW
+
+
+class SqliteReader:
+    """The past, from the tables that the output writes.
+
+    Args:
+        connect: opens the database.
+        names: the columns' names in a stream's table, in the stream's order.
+        quoted: an identifier for SQL.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        connect: Callable[[], sqlite3.Connection],
+        names: Callable[[Stream], Sequence[str]],
+        quoted: Callable[[str], str],
+    ) -> None:
+        self.output, self.names, self.quoted = output, names, quoted
+        self.connection = connect()
+
+    def find(self, stream: Stream, asked: pa.RecordBatch, accuracy_ms: int) -> pa.RecordBatch:
+        """Of two windows that are as near the earlier one answers."""
+        accuracy = pa.scalar(accuracy_ms * 1000, pa.duration("us"))
+        starts = asked.column("window_start")
+        first = iso(pc.subtract(starts, accuracy)).to_pylist()
+        last = iso(pc.add(starts, accuracy)).to_pylist()
+        keys = [texts(asked.column(key)) for key in stream.keys]
+        rows = zip(range(asked.num_rows), *keys, iso(starts).to_pylist(), first, last, strict=True)
+        found: list[Sequence[Any] | None] = [None] * asked.num_rows
+        try:
+            for place, *window in self._nearest(stream, list(rows)):
+                found[place] = window
+        except sqlite3.Error as error:
+            raise OutputError(f"output '{self.output}': {error}") from error
+        return _answer(stream, found)
+
+    def _nearest(self, stream: Stream, rows: list[tuple[Any, ...]]) -> sqlite3.Cursor:
+        named = dict(zip((each.name for each in stream.columns), self.names(stream), strict=True))
+        column = {name: f"w.{self.quoted(named[name])}" for name in named}
+        places = [f"k{place}" for place in range(len(stream.keys))]
+        start = column["window_start"]
+        read = [start, *(column[each.name] for each in _measures(stream))]
+        same = [f"{column[key]} = a.{at}" for key, at in zip(stream.keys, places, strict=True)]
+        away = f"abs(julianday({start}) - julianday(a.start))"
+        self.connection.execute("DROP TABLE IF EXISTS temp.asked")
+        self.connection.execute(
+            f"CREATE TEMP TABLE asked ({', '.join(['_place', *places, 'start', 'first', 'last'])})"
+        )
+        self.connection.executemany(
+            f"INSERT INTO temp.asked VALUES ({', '.join('?' * (len(places) + 4))})", rows
+        )
+        # A cross join is done in the order that is written: a step into the key for each asked row.
+        where = " AND ".join([*same, f"{start} BETWEEN a.first AND a.last"])
+        return self.connection.execute(
+            f"SELECT _place, {', '.join(read)} FROM ("
+            f"SELECT a._place, w.*, row_number() OVER "
+            f"(PARTITION BY a._place ORDER BY round({away} * 86400000), {start}) AS _rank "
+            f"FROM temp.asked a CROSS JOIN {self.quoted(stream.name)} w WHERE {where}) w "
+            "WHERE _rank = 1"
+        )
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _measures(stream: Stream) -> list[Any]:
+    return [each for each in stream.columns if each.role == "measure"]
+
+
+def _answer(stream: Stream, found: Sequence[Sequence[Any] | None]) -> pa.RecordBatch:
+    start = next(each for each in stream.columns if each.name == "window_start")
+    columns = [start, *_measures(stream)]
+    arrays = []
+    for place, column in enumerate(columns):
+        values = pa.array([None if row is None else row[place] for row in found])
+        kind = ARROW[column.type]
+        if pa.types.is_timestamp(kind):
+            arrays.append(_times(values.cast(pa.string()), kind))
+        else:
+            arrays.append(values.cast(kind))
+    return pa.RecordBatch.from_arrays(arrays, [each.name for each in columns])
+
+
+def _times(written: pa.StringArray, kind: pa.DataType) -> pa.Array:
+    """Times of texts such as ``2026-11-22T00:00:00.000Z``."""
+    bare = pc.utf8_rtrim(written, "Z")
+    return bare.cast(pa.timestamp("ms")).cast(pa.timestamp("us")).cast(kind)
