@@ -105,13 +105,7 @@ def _array(of: Type, values: Sequence[float | None]) -> pa.Array:
     """Doubles as the measure's type."""
     import pyarrow as pa
 
-    types = {
-        Type.BOOLEAN: pa.bool_(),
-        Type.BYTE: pa.int8(),
-        Type.SHORT: pa.int16(),
-        Type.INT: pa.int32(),
-        Type.LONG: pa.int64(),
-        Type.FLOAT: pa.float32(),
-    }
+    from engine.spark.arrow import ARROW
+
     found = pa.array(values, pa.float64())
-    return found.cast(types[of], safe=False) if of in types else found
+    return found.cast(ARROW[of], safe=False)

@@ -185,6 +185,9 @@ class RedisClient:
 
         try:
             yield
+        except exceptions.RedisClusterException as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            raise self._judgement(cause) from None
         except exceptions.RedisError as error:
             raise self._judgement(error) from None
         except OSError as error:
@@ -219,13 +222,14 @@ class RedisClient:
 
 #: Commands of no key: any node of a cluster answers.
 _ANYWHERE = {"INFO", "MODULE LIST", "ACL WHOAMI", "ACL DRYRUN", "PING"}
+_NEEDED = (
+    "ts.madd, ts.add, ts.create, ts.del, ts.get and ts.range on the keys of the series, for "
+    "compactions ts.createrule, multi and exec"
+)
 _HOPELESS = (
     ("AuthenticationError", "wrong user or password, or none where the server wants one"),
     ("AuthenticationWrongNumberOfArgsError", "the server knows no password; leave it out"),
-    (
-        "NoPermissionError",
-        "the user has no permission; grant it +@timeseries on the keys of the series",
-    ),
+    ("NoPermissionError", f"the user has no permission; it needs {_NEEDED}"),
     ("AuthorizationError", "the user has no permission"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted; name its authority in 'tls_ca'"),
     ("WRONG_VERSION_NUMBER", "the server does not speak TLS; leave out 'tls'"),

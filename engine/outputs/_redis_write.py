@@ -134,13 +134,14 @@ class RedisWriter(Writer):
             Those that have no compaction, and why.
         """
         series = {key: index for index, key in enumerate(piece.keys.to_pylist())}
+        rules = self.sending.series.rules
         commands = [
             command
             for key, index in series.items()
             if key.upper() not in _WORDS
             for command in self.sending.series.creations(key, piece.labels(index))
         ]
-        answers = self.client.ask_all(commands, as_one=True) if commands else []
+        answers = self.client.ask_all(commands, as_one=bool(rules)) if commands else []
         return {
             commands[index][1]: told
             for index, told in _errors(answers).items()
@@ -148,6 +149,11 @@ class RedisWriter(Writer):
         }
 
     def _remove(self, piece: Samples) -> None:
+        import pyarrow.compute as pc
+
+        piece = piece.where(pc.greater_equal(piece.times, 0))
+        if not len(piece):
+            return
         samples = zip(piece.keys.to_pylist(), piece.times.to_pylist(), strict=True)
         answers = self.client.ask_all([["TS.DEL", key, time, time] for key, time in samples])
         refused = _errors(answers)
