@@ -465,3 +465,32 @@ def test_texts_and_rows_cannot_be_samples(job: ConfigJob) -> None:
     path.write_text(json.dumps(config))
     told = [each.message for each in check(str(path)).problems]
     assert told == ["the output 'redis' cannot take the stream 'late'"]
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_run_tells_no_password_and_puts_aside_what_is_refused(
+    job: ConfigJob, redis_tls: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.arrive(["1,a,1", "2,text,2", "x,y,z"])
+    options = {"host": "127.0.0.1", "port": redis_tls.port, "tls": True}
+    options |= {"tls_ca": str(redis_tls.certificate)}
+    for password, status in (("hunter2", 1), (redis_tls.password, 0)):
+        job.config(
+            {"name": "run", "rule": ["key: key", "n: count()", "top: max(value)"]},
+            streams=["malformed"],
+            outputs=[{"method": "redis", "options": {**options, "password": password}}],
+        )
+        with redis_tls.client() as client:
+            client.set("run:text:top", "no series")
+        report = job.run("--once", status=status)
+        told = capsys.readouterr()
+        assert password not in f"{told.out}{told.err}{json.dumps(report)}"
+        if status:
+            who = f"output 'redis': 127.0.0.1:{redis_tls.port}"
+            assert f"{who}: wrong user or password" in told.err
+            assert "Traceback" not in told.err
+    (refused,) = [each for each in job.rows("malformed", "1") if "output" in each["reason"]]
+    assert refused["reason"] == "output 'redis': the key of the series holds something else"
+    assert json.loads(refused["record"])["top"] == 2.0
+    assert samples(redis_tls, "run:text:n") == [(0, 1)]
+    assert samples(redis_tls, "run:a:top") == [(0, 1)]

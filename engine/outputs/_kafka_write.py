@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from engine.outputs import STOP, OutputError, Refused, Stream, Writer
 from engine.outputs._kafka_client import Brokers, judged, told
@@ -17,6 +19,7 @@ from engine.plan import WINDOW_START
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 #: What brokers and producer say of a record that no patience helps.
 _REFUSED = {
     "MessageSizeTooLargeError": "the record is larger than the brokers take",
@@ -103,29 +106,39 @@ class KafkaWriter(Writer):
         value: bytes | None,
         headers: list[tuple[str, bytes]],
     ) -> None:
-        from kafka.errors import KafkaError
-
         topic = self.producing.topic.replace("{stream}", stream.name)
         if self.producer is None:
             self.producer = self._patiently(
                 partial(self.producing.brokers.producer, self.producing.compression)
             )
 
-        def attempt() -> None:
-            try:
-                sent = self.producer.send(topic, value, key, headers=headers)
-            except KafkaError as error:
-                self._failed(error, value)
-            else:
-                self.pending.append((sent, value))
-
-        self._patiently(attempt)
+        record = partial(self._handed_over, topic, value, key, headers)
+        try:
+            record()
+        except KafkaTimeoutError:  # no partitions of the topic are known as yet
+            self._patiently(partial(self._judged, record))
         if len(self.pending) >= self.producing.batch_size:
             self.settle()
 
-    def _flush(self) -> None:
+    def _handed_over(
+        self, topic: str, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> None:
+        try:
+            sent = self.producer.send(topic, value, key, headers=headers)
+        except KafkaTimeoutError:
+            raise
+        except KafkaError as error:
+            self._failed(error, value)
+        else:
+            self.pending.append((sent, value))
+
+    def _judged(self, attempt: Callable[[], None]) -> None:
         with told(self.producing.brokers):
-            self.producer.flush(timeout=self.producing.brokers.timeout_ms / 1000)
+            attempt()
+
+    def _flush(self) -> None:
+        seconds = self.producing.brokers.timeout_ms / 1000
+        self._judged(partial(self.producer.flush, timeout=seconds))
 
     def _failed(self, error: Exception, value: bytes | None) -> None:
         """A record that was not taken: refused, or the output cannot go on."""
@@ -200,4 +213,4 @@ def _cell(value: Any, sep: str) -> str:
 
 
 def _line(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    return _ENCODER.encode(value).encode("utf-8", "replace")
