@@ -17,8 +17,8 @@ from engine.spark.arrow import ARROW, map_in_arrow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: In the counts, in place of a stream: rows that a server refused.
-_REFUSED = "_refused"
+#: In the counts, in place of a stream: rows that a server refused. No stream has a blank in front.
+_REFUSED = "refused by"
 
 
 @dataclass(frozen=True)
