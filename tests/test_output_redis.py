@@ -382,7 +382,13 @@ def test_what_cannot_pass_is_told_at_once_without_the_password(
     assert options["password"] not in said
 
 
-def test_without_the_module_the_run_does_not_begin(redis: RedisServer) -> None:
+def test_a_cluster_that_is_taken_for_one_server_is_told(redis_cluster: RedisNodes) -> None:
+    taken = stream("alone", n=Type.LONG)
+    with pytest.raises(OutputError, match="the server is a node of a cluster; write"):
+        write(target(redis_cluster), taken, [(START, f"s{n}", "r", n) for n in range(50)])
+
+
+def test_a_user_who_may_not_read_can_begin(redis: RedisServer) -> None:
     redis.create_user("plain", "p", "~*", "+@all", "-ts.get")
     to = target(redis, username="plain", password="p")
     to.open(Job("j", "redis", "c", "", ())).close()  # who may not ask has it all the same

@@ -209,6 +209,8 @@ class RedisClient:
             if of in names or of in text:
                 return OutputError(told)
         passing = _kind(error)
+        if passing in _OF_CLUSTERS and not self.server.cluster:
+            return OutputError('the server is a node of a cluster; write "cluster": true')
         if passing in _PASSING:
             return PassingError(_PASSING[passing])
         if isinstance(error, exceptions.ResponseError):
@@ -247,7 +249,9 @@ _KINDS = {
     "MasterDownError": "MASTERDOWN",
     "MovedError": "MOVED",
     "AskError": "ASK",
+    "ClusterCrossSlotError": "CROSSSLOT",
 }
+_OF_CLUSTERS = {"MOVED", "ASK", "CROSSSLOT"}
 
 
 def _names(error: Exception) -> set[str]:
