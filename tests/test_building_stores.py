@@ -19,7 +19,7 @@ from tests.servers.redis import RedisServer
 CONFIGS = Path(__file__).parent.parent / "configs"
 ROWS_A_FILE, KILLS = 1500, 3
 BUILDING = Building(seed=8, malformed=0.001)
-COUNT = BUILDING.rows_in(40)
+COUNT = BUILDING.rows_in(24)
 TRUTH = building_truth(BUILDING, COUNT)
 STREAMS = ("AggDay", "AggDayDiff", "AggDayRest")
 _SPARK = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
