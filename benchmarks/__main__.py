@@ -7,6 +7,8 @@ import benchmarks.fused.run
 import benchmarks.ledger
 import benchmarks.soak.run
 import benchmarks.startup.run
+import benchmarks.stores.influx
+import benchmarks.stores.redis
 import benchmarks.w1.run
 import benchmarks.w2.run
 
@@ -17,6 +19,8 @@ BENCHMARKS = {
     "ledger": benchmarks.ledger.main,
     "startup": benchmarks.startup.run.main,
     "soak": benchmarks.soak.run.main,
+    "influx": benchmarks.stores.influx.main,
+    "redis": benchmarks.stores.redis.main,
 }
 
 

@@ -160,6 +160,8 @@ def _sessions(query: plan.Query) -> Iterator[str]:
             yield f"  makes   {text(aggregate)}"
     yield "between batches, in the checkpoint: the rows of sessions that may still go on, each with"
     yield "its time, the keys and what is aggregated"
+    if query.deduplicate is not None:
+        yield f"duplicates by {query.deduplicate} are told by these rows, and kept as long"
 
 
 def _grouping(unit: Unit) -> str:

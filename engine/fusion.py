@@ -158,7 +158,7 @@ def _remembered_ms(within_ms: int, window: plan.Window) -> int:
             days = count * {"day": 1, "week": 7, "month": 31}[unit] + 1
             return within_ms + days * 86_400_000
         case plan.Session():
-            raise AssertionError("the check refuses sessions beside deduplicate")
+            raise AssertionError("sessions have no windows that could be known before they end")
 
 
 def key_types(fused: Sequence[Unit]) -> list[Type]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 _MISSING = object()
@@ -48,9 +49,10 @@ def option(doc: str, default: Any = _MISSING, **about: Any) -> Any:
         default: the value when the config is silent.
         about: the other members of ``Option``.
     """
-    metadata = {"option": Option(doc, **about)}
+    told = Option(doc, **about)
+    made = partial(field, metadata={"option": told}, repr=not told.secret)
     if default is _MISSING:
-        return field(metadata=metadata)
+        return made()
     if isinstance(default, dict | list):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+        return made(default_factory=lambda: type(default)(default))
+    return made(default=default)

@@ -269,6 +269,10 @@ class Query:
             found[rule.name] = rule.type
         return found
 
+    @property
+    def has_sessions(self) -> bool:
+        return any(isinstance(each.window, Session) for each in self.aggregations)
+
     def takes(self, stream: str) -> bool:
         """Whether any output takes this stream."""
         return any(stream in output.streams for output in self.outputs)

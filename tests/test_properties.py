@@ -99,8 +99,6 @@ def worlds(draw: st.DrawFn) -> World:
         files.append(tuple(rows))
     # Where there are only sessions, Spark has no state, and the rows are read once.
     kinds = draw(st.sampled_from([KINDS, KINDS, KINDS, ["session"]]))
-    if deduplicates:
-        kinds = [each for each in KINDS if each != "session"]
     drawn = tuple(draw(aggregations(f"a{number}", kinds)) for number in range(CASES))
     return World(drawn, draw(st.sampled_from([0, step, 5 * step])), tuple(files), deduplicates)
 

@@ -20,6 +20,7 @@ ONE = {"name": "one", "rule": N}
 HIGH = {"name": "high", "where": "value > 3", "rule": N}
 HOPS = {"name": "hops", "window": {"size": "20 seconds", "slide": "10 seconds"}, "rule": N}
 DAYS = {"name": "days", "window": {"size": "1 day", "time_zone": "Europe/Athens"}, "rule": N}
+VISITS = {"name": "visits", "window": {"gap": "10 seconds"}, "rule": N}
 
 
 def terms(duplicate: int, aggregated: int, **more: int) -> dict[str, int]:
@@ -138,6 +139,47 @@ CASES = {
         [(0, 1)],
         batch={"one": terms(0, 2)},
         within="10 seconds",
+    ),
+    "sessions, in one batch and in others": Case(
+        [VISITS],
+        [["1,a,1,i", "5,a,1,j", "5,a,1,j", "30,a,1,i"], ["5,a,1,j", "9,a,1,k"], ["1,a,1,i"]],
+        {"visits": terms(4, 3)},
+        [(1, 3)],
+    ),
+    "a duplicate makes no session longer, and joins none": Case(
+        [
+            VISITS,
+            {**VISITS, "name": "all", "window": {"gap": "20 seconds"}, "rule": ["n: count()"]},
+        ],
+        [["0,a,1,i", "8,a,1,i", "16,a,1,j"], ["8,b,1,i", "24,b,1,j"]],
+        {"visits": terms(3, 2), "all": terms(3, 2)},
+        [(0, 1), (16, 1)],
+    ),
+    "what repeats a row of a session that has ended": Case(
+        [VISITS],
+        [["100,a,1,i"], ["140,a,1,j"], ["141,a,1,k"], ["142,a,1,i", "143,a,1,"], ["144,a,1,"]],
+        {"visits": terms(1, 5)},
+        [(100, 1), (140, 4)],
+    ),
+    "in sessions late comes before duplicate, too": Case(
+        [VISITS],
+        [["1,a,1,i"], ["61,a,1,j"], ["62,a,1,k"], ["1,a,1,i", "3,a,1,l", "3,a,1,l", "61,a,1,j"]],
+        {"visits": terms(1, 3, late=3)},
+        [(1, 1), (61, 2)],
+        batch={"visits": terms(3, 4)},
+    ),
+    "what is near a duplicate repeats it, however the rows are cut": Case(
+        [VISITS],
+        [["100,a,1,i", "150,a,1,i"], ["200,a,1,i", "300,a,1,i"]],
+        {"visits": terms(2, 2)},
+        [(100, 1), (300, 1)],
+        within="1 minute",
+    ),
+    "sessions beside windows": Case(
+        [VISITS, ONE, {**HIGH, "window": {"gap": "1 minute"}}],
+        [["1,a,9,i", "1,a,9,i", "2,b,1,j"], ["1,a,9,i", "12,a,9,k", "2,b,1,j"]],
+        {"visits": terms(3, 3), "one": terms(3, 3), "high": terms(2, 2, filtered=2)},
+        [(1, 1), (2, 1), (12, 1)],
     ),
     "nothing to aggregate": Case([ONE], [["broken"]], {"one": terms(0, 0, malformed=1)}, []),
 }

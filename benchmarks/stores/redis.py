@@ -1,4 +1,4 @@
-"""Turns `python -m benchmarks.stores.redis` into the output's rate against TS.MADD's own.
+"""Turns `python -m benchmarks redis` into the output's rate against TS.MADD's own.
 
 As many processes each write the same samples, in turns: by the output's writer from Arrow batches,
 and by redis-py's `execute_command("TS.MADD", …)` of 1,000 from lists that are there already.
@@ -106,12 +106,13 @@ def rate(contender: Any, port: int, processes: int, batches: range) -> float:
     return count / seconds
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
+    """Prints a line a round; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, default=40, help=f"of {_KEYS} windows, a process")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     ratios = []
     with RedisServer() as server:
         for number in range(asked.rounds):
@@ -127,7 +128,4 @@ def main() -> None:
             told = "  ".join(f"{name} {each:,.0f}/s" for name, each in rates.items())
             print(f"round {number + 1}: {told}  ratio {ratios[-1]:.2f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    return 0

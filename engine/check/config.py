@@ -88,7 +88,6 @@ class _Check:
         aggregations = self.aggregations(rules, source)
         used = self.times(rules.scope) | aggregations.used
         used |= check_duplicates(self.document, rules.scope, self.has_aggregations(), self.problems)
-        self.duplicates_in_sessions(aggregations)
         writes = self.writes()
         if writes and not takes_raw(self.document) and self.knows_uses():
             tell_unused(self.document, rules, used, self.problems)
@@ -227,15 +226,6 @@ class _Check:
             hint = f"a rule can convert it: time: timestamp({name})"
             self.problems.add(self.document.problem(message, at, hint))
         return {name}
-
-    def duplicates_in_sessions(self, aggregations: Aggregations) -> None:
-        """Tells 'deduplicate' beside sessions: it stands in a state that these do not pass."""
-        at = ("processing", "deduplicate")
-        node = self.document.root.at(at)
-        is_session = any(isinstance(each.window, plan.Session) for each in aggregations.found)
-        if is_session and node is not None and node.value is not None:
-            message = "'deduplicate' does not run beside session windows yet"
-            self.not_yet.append(self.document.problem(message, at))
 
     def knows_uses(self) -> bool:
         """Whether all strings that could use a field could be read."""

@@ -65,7 +65,9 @@ def _check_streams(
     """Tells streams that the output cannot take: sessions, where it cannot remove those that are no
     more; rows that are no window's, where it has no place for them."""
     for each in aggregations.found:
-        if isinstance(each.window, plan.Session) and each.name in streams and not target.REMOVES:
+        if not isinstance(each.window, plan.Session) or each.name not in streams:
+            continue
+        if not target.removes(each.name, streams):
             message = f"the output '{target.METHOD}' cannot take the sessions of '{each.name}'"
             hint = "two of them may become one, and it cannot remove what it has written"
             problems.add(document.problem(message, (*path, "method"), hint))

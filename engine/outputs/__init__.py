@@ -188,6 +188,10 @@ class Target:
     def check(self, say: Say) -> None:
         """Tells the problems that only this output can know."""
 
+    def removes(self, stream: str, streams: Sequence[str]) -> bool:
+        """Whether it can take back rows of a stream, one of those that it takes."""
+        return self.REMOVES
+
     def check_streams(self, streams: Mapping[str, Sequence[Column]], say: Say) -> None:
         """Tells what of the streams that it takes, by name, it cannot write: names, types."""
 

@@ -43,7 +43,8 @@ class Patience:
         output: the output's name.
         server: as a person knows it, without secrets.
         notices: where the driver listens; None says nothing.
-        seconds: how long it waits; None is for ever: the query waits, and no row is lost.
+        seconds: how long it waits; None is for ever: the query waits, and no row is lost; 0: not at
+            all.
     """
 
     output: str

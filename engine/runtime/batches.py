@@ -119,11 +119,11 @@ class Batches:
         sinks = self.outputs.begin(batch)
         micro = MicroBatch.of(self.spark, frame)
         self._windows(micro, sinks)
-        has_refused = self._sessions(micro, sinks) or micro.has_refused()
-        values = {**micro.observed(LEDGER), **micro.observed(PASSED)}
+        has_refused, passed = self._sessions(micro, sinks)
+        values = {**micro.observed(LEDGER), **micro.observed(PASSED), **passed}
         late = {}
         if self.compiled.units:
-            late = self._side(micro, values, has_refused, sinks)
+            late = self._side(micro, values, has_refused or micro.has_refused(), sinks)
         self._entered(values, late)
         self.outputs.finish(batch)
         self.checkpoint.keep(number, self.ledger)
@@ -140,22 +140,30 @@ class Batches:
             return
         assert self.checkpoint is not None
         kept = Kept(compiled.derivation, self.checkpoint, "windows")
-        with kept.rows(frame, sinks.batch, micro.late_watermark_ms()) as rows:
-            self._write(rows, routes, sinks)
+        with kept.rows(frame, sinks.batch, micro.late_watermark_ms()) as joined:
+            self._write(compiled.derivation.written(joined), routes, sinks)
 
-    def _sessions(self, micro: MicroBatch, sinks: Sinks) -> bool:
-        """Writes the sessions of the micro-batch; gives whether any refused a row."""
+    def _sessions(self, micro: MicroBatch, sinks: Sinks) -> tuple[bool, Mapping[str, int]]:
+        """As ``_joined``, of the sessions of the micro-batch."""
         sessions = self.compiled.sessions
         if sessions is None:
-            return False
+            return False, {}
         assert self.checkpoint is not None
         fresh = micro.frame
         if self.compiled.streams:
             fresh = settled(self.compiled.session_rows(micro.every_row()))
         kept = Kept(sessions, self.checkpoint, "sessions", comes_later=True)
-        with kept.rows(fresh, sinks.batch, micro.late_watermark_ms()) as rows:
-            told = self._write(rows, self.outputs.session_routes(sessions), sinks)
-        return (REFUSED, "") in told
+        with kept.rows(fresh, sinks.batch, micro.late_watermark_ms()) as joined:
+            return self._joined(sessions, joined, sinks)
+
+    def _joined(
+        self, sessions: Sessions, joined: DataFrame, sinks: Sinks
+    ) -> tuple[bool, Mapping[str, int]]:
+        """Writes sessions; gives whether any refused a row, and what the ledger must know of
+        duplicates."""
+        told = self._write(sessions.written(joined), self.outputs.session_routes(sessions), sinks)
+        passed = sessions.passed(joined) if self.query.deduplicate is not None else {}
+        return (REFUSED, "") in told, passed
 
     def begin_again(self) -> None:
         """Compiles the query with its tables as they are now; the batch that was refused is the
@@ -174,12 +182,12 @@ class Batches:
         assert every is not None
         if compiled.streams:
             self._write(compiled.static_rows(), self.outputs.routes(compiled.streams), sinks)
+        passed: Mapping[str, int] = {}
         if sessions is not None:
             fresh = compiled.session_rows(every) if compiled.streams else compiled.frame
-            rows = sessions.written(sessions.joined(fresh, None, None))
-            self._write(rows, self.outputs.session_routes(sessions), sinks)
+            _, passed = self._joined(sessions, sessions.joined(fresh, None, None), sinks)
         observed = [each.get for each in compiled.observations]
-        values = {name: int(value) for each in observed for name, value in each.items()}
+        values = {name: int(value) for each in (*observed, passed) for name, value in each.items()}
         wanted = self._wanted(values, is_late=False)
         if compiled.units and wanted:
             self._write_side(every, None, wanted, sinks)

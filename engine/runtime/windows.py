@@ -35,8 +35,9 @@ class Kept:
 
     @contextmanager
     def rows(self, fresh: DataFrame, number: int, watermark_ms: int | None) -> Iterator[DataFrame]:
-        """The rows of a batch's streams. When they have been written, what the next batch needs is
-        kept, and what batches long past needed removed.
+        """The rows of a batch and what was kept before it, of which ``of.written`` makes streams.
+        When these have been written, what the next batch needs is kept, and what batches long past
+        needed removed.
 
         Args:
             fresh: what the batch itself has.
@@ -48,7 +49,7 @@ class Kept:
             before = kept(fresh.sparkSession, self._folder(number - 1), schema)
         joined = self.of.joined(fresh, before, watermark_ms).persist()
         try:
-            yield self.of.written(joined)
+            yield joined
             keep(self.of.left(joined), self._folder(number))
         finally:
             joined.unpersist()

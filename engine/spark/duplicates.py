@@ -73,10 +73,17 @@ def _is_of(some: Sequence[Unit], units: Sequence[Unit]) -> Column:
 
 def _static(frame: DataFrame, key: Sequence[str], within_ms: int) -> DataFrame:
     """The rows before which, in the order of the source, none was near them in event time."""
-    time, order = F.unix_micros(f"{ORDER}.{TIME}"), F.col(f"{ORDER}.{ORDER}")
-    near = Window.partitionBy(*key).orderBy(time).rangeBetween(-within_ms * 1000, within_ms * 1000)
+    order = F.col(f"{ORDER}.{ORDER}")
     return (
-        frame.withColumn("_first", F.min(order).over(near))
+        frame.withColumn("_first", first_like_it(order, key, within_ms))
         .filter(F.col("_first") == order)
         .drop("_first")
     )
+
+
+def first_like_it(order: Column, key: Sequence[str], within_ms: int) -> Column:
+    """The least ``order`` of the rows with the same key, and near in event time: a row of another
+    one is a duplicate."""
+    time = F.unix_micros(f"{ORDER}.{TIME}")
+    near = Window.partitionBy(*key).orderBy(time).rangeBetween(-within_ms * 1000, within_ms * 1000)
+    return F.min(order).over(near)

@@ -65,7 +65,8 @@ def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compile
     """The query over its input, as a streaming or a static frame."""
     fused = units(query.aggregations)
     every = with_conditions(rows(spark, query, streaming), fused, query)
-    names = [LEDGER, *([PASSED] if query.deduplicate is not None else [])]
+    stateful, of_sessions = parted(fused)
+    names = [LEDGER, *([PASSED] if query.deduplicate is not None and stateful else [])]
     observations = {} if streaming else {name: Observation(name) for name in names}
     observed = tuple(observations.values())
     counted = every.observe(observations.get(LEDGER, LEDGER), *_counts(fused))
@@ -79,7 +80,6 @@ def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compile
     well = _well_formed(counted)
     if streaming:
         well = well.withWatermark(MOVED, f"{query.allowed_lateness_ms} milliseconds")
-    stateful, of_sessions = parted(fused)
     sessions = Sessions(of_sessions, query, len(stateful)) if of_sessions else None
     if sessions is not None and not stateful:
         rows_of = sessions.entering(well)

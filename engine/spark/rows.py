@@ -88,8 +88,8 @@ def _records(frame: DataFrame) -> DataFrame:
 
 def needs_order(query: plan.Query, streaming: bool) -> bool:
     """Whether something asks for the order of rows: an aggregation (``first``, ``last``), or, in a
-    static frame, which of two duplicates came first."""
-    if query.deduplicate is not None and not streaming:
+    static frame and in sessions, which of two duplicates came first."""
+    if query.deduplicate is not None and (not streaming or query.has_sessions):
         return True
     return any(
         isinstance(node, plan.Aggregate) and node.aggregation.by_order

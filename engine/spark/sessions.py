@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType, TimestampType
+from pyspark.sql.types import BooleanType, StructField, StructType, TimestampType
 
 from engine import plan
 from engine.fusion import Unit
 from engine.spark.aggregate import Grouping
-from engine.spark.rows import END, UNIT
+from engine.spark.duplicates import ID, first_like_it, identity
+from engine.spark.rows import END, ORDER, UNIT
 from engine.spark.windows import bounds, is_refused
 
-#: Of a row: whether it is of this batch; whether it was refused; the session that it was written
-#: in, and the one that it is in, both by the end of a session of its first row alone; whether that
-#: one has rows of this batch, and may still go on.
-_FRESH, _LATE, _WRITTEN, _FIRST = "_fresh", "_late", "_written", "_first"
+#: Of a row: whether it is of this batch; whether it was refused, or repeats one that came before;
+#: the session that it was written in, and the one that it is in, both by the end of a session of
+#: its first row alone; whether that one has rows of this batch, and may still go on.
+_FRESH, _LATE, _DUPLICATE, _WRITTEN, _FIRST = "_fresh", "_late", "_dup", "_written", "_first"
 _TOUCHED, _KEPT = "_touched", "_kept"
 #: The column, not null in some row where a row was refused.
 REFUSED = "_refused"
@@ -31,6 +32,11 @@ REFUSED = "_refused"
 class Sessions(Grouping):
     """The sessions of a query: of the rows that ``entering`` gives, whose end is that of a session
     of the row alone."""
+
+    def entering(self, frame: DataFrame) -> DataFrame:
+        if self.query.deduplicate is not None:
+            frame = frame.withColumn(ID, identity(self.query.deduplicate))
+        return super().entering(frame)
 
     def joined(
         self, fresh: DataFrame, kept: DataFrame | None, watermark_ms: int | None
@@ -44,7 +50,11 @@ class Sessions(Grouping):
         nowhere = F.lit(None).cast("timestamp")
         rows = fresh.withColumns({_FRESH: F.lit(True), _LATE: is_late, _WRITTEN: nowhere})
         if kept is not None:
-            rows = rows.unionByName(kept.withColumns({_FRESH: F.lit(False), _LATE: F.lit(False)}))
+            rows = rows.unionByName(
+                kept.withColumns({_FRESH: F.lit(False), _LATE: F.lit(False)}),
+                allowMissingColumns=True,  # fresh rows have no word on duplicates yet
+            )
+        rows = self._judged(rows)
         series = Window.partitionBy(*self._key).orderBy(END)
         passed = F.unix_micros(END) - F.unix_micros(F.lag(END).over(series))
         begins = F.coalesce(passed >= self._gap(), F.lit(True))
@@ -66,6 +76,18 @@ class Sessions(Grouping):
         before = F.collect_set(_WRITTEN).alias(_WRITTEN)
         return self.results(grouped.agg(F.max(END).alias(END), before, *self.aggregates()))
 
+    def passed(self, joined: DataFrame) -> dict[str, int]:
+        """How many rows of the batch are neither late nor duplicates, as the ledger names them."""
+        those = joined.filter(F.col(_FRESH) & self._is_in_session())
+        counts = [
+            F.count(super(Sessions, self).of_unit(unit, F.lit(1))).alias(
+                f"passed{self.first + index}"
+            )
+            for index, unit in enumerate(self.units)
+        ]
+        found = those.agg(*counts).first()
+        return {} if found is None else found.asDict()
+
     def left(self, joined: DataFrame) -> DataFrame:
         """The rows that the next batch needs."""
         rows = joined.filter(_KEPT).withColumn(_WRITTEN, F.col(_FIRST))
@@ -73,7 +95,8 @@ class Sessions(Grouping):
 
     def kept_schema(self, fresh: StructType) -> StructType:
         """What ``left`` gives of rows of this schema."""
-        return StructType([*fresh, StructField(_WRITTEN, TimestampType())])
+        told = [StructField(_DUPLICATE, BooleanType())] if self.query.deduplicate else []
+        return StructType([*fresh, StructField(_WRITTEN, TimestampType()), *told])
 
     def result_columns(self) -> list[Column]:
         gone = [self._gone(unit, member) for unit, member in self.members()]
@@ -86,7 +109,7 @@ class Sessions(Grouping):
         return start, end
 
     def of_unit(self, unit: Unit, column: Column) -> Column:
-        return F.when(~F.col(_LATE), super().of_unit(unit, column))
+        return F.when(self._is_in_session(), super().of_unit(unit, column))
 
     def gone_columns(self) -> dict[str, str]:
         """The columns of sessions that are no more -> their streams."""
@@ -103,8 +126,27 @@ class Sessions(Grouping):
 
     @property
     def _key(self) -> list[str]:
-        """What tells series of sessions from each other."""
-        return [*(name for name in self.columns if name != END), _LATE]
+        """What tells series of sessions from each other; rows that are in none have their own."""
+        told = [_DUPLICATE] if self.query.deduplicate is not None else []
+        return [*(name for name in self.columns if name != END), _LATE, *told]
+
+    def _is_in_session(self) -> Column:
+        is_duplicate = F.col(_DUPLICATE) if self.query.deduplicate is not None else F.lit(False)
+        return ~F.col(_LATE) & ~is_duplicate
+
+    def _judged(self, rows: DataFrame) -> DataFrame:
+        """The rows, each with whether it repeats one that came before: those that were kept did."""
+        deduplicate = self.query.deduplicate
+        if deduplicate is None:
+            return rows
+        order = F.struct(_FRESH, F.col(f"{ORDER}.{ORDER}"))
+        key = [*([UNIT] if len(self.units) > 1 else []), _LATE, ID]
+        first = first_like_it(order, key, deduplicate.within_ms)
+        # Duplicates are kept, too: what is near one of them repeats it, as in a batch.
+        judged = F.when(F.col(_FRESH), first != order)
+        if _DUPLICATE in rows.columns:
+            judged = judged.otherwise(F.col(_DUPLICATE))
+        return rows.withColumn(_DUPLICATE, judged)
 
     def _gap(self) -> Column:
         """The gap of a row's unit, in microseconds."""
@@ -115,14 +157,19 @@ class Sessions(Grouping):
         return F.coalesce(*[F.when(F.col(UNIT) == F.lit(unit.id), gap) for unit, gap in cases])
 
     def _is_kept(self, end: Column, watermark_ms: int | None) -> Column:
-        """Whether a row that is not refused could join a session with this end.
+        """Whether a row that is not refused could join a session with this end, or repeat a row
+        in it.
 
         Such a row has its own end, a gap behind it, behind the watermark; and it is before the end
-        of the session. The watermark never goes back, so what is forgotten stays as it is.
+        of the session, or near the other row. The watermark never goes back, so what is forgotten
+        stays as it is.
         """
         if watermark_ms is None:
             return ~F.col(_LATE)
-        latest = F.timestamp_micros(F.unix_micros(end) + self._gap())
+        reach = self._gap()
+        if self.query.deduplicate is not None:
+            reach = F.greatest(reach, F.lit(self.query.deduplicate.within_ms * 1000))
+        latest = F.timestamp_micros(F.unix_micros(end) + reach)
         return ~F.col(_LATE) & ~is_refused(latest, watermark_ms)
 
 

@@ -69,7 +69,8 @@ class InfluxOne(Server):
     def request(self, method: str, path: str, **more: Any) -> urllib3.BaseHTTPResponse:
         """What the server answers the administrator, unless that is an error."""
         headers = urllib3.make_headers(basic_auth=f"{self.username}:{self.password}")
-        answer = urllib3.request(method, self.url + path, headers=headers, **more)
+        # Its own limit is 3 s, which a busy machine may take.
+        answer = urllib3.request(method, self.url + path, headers=headers, timeout=120, **more)
         if answer.status >= 400:
             raise ValueError(f"{answer.status}: {answer.data.decode()}")
         return answer
