@@ -36,8 +36,8 @@ class Reading:
 
 class RedisReader:
     """One TS.RANGE for each window and measure, sent together: 10,000 take 0.12 s however many
-    series there are. TS.MRANGE reads every series of the stream, in half that time where all are asked
-    for. No value of a key becomes part of a filter."""
+    series there are. TS.MRANGE reads every series of the stream, in half that time where all
+    are asked for. No value of a key becomes part of a filter."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
