@@ -9,6 +9,7 @@ import benchmarks.soak.run
 import benchmarks.startup.run
 import benchmarks.stores.influx
 import benchmarks.stores.postgres
+import benchmarks.stores.redis
 import benchmarks.w1.run
 import benchmarks.w2.run
 
@@ -21,6 +22,7 @@ BENCHMARKS = {
     "soak": benchmarks.soak.run.main,
     "influx": benchmarks.stores.influx.main,
     "postgres": benchmarks.stores.postgres.main,
+    "redis": benchmarks.stores.redis.main,
 }
 
 

@@ -41,6 +41,10 @@ class Stream:
         return tuple(column.name for column in self.columns if column.role == "key")
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.role == "measure")
+
+    @property
     def is_windowed(self) -> bool:
         """Whether a row is a window's, to be replaced when the window changes."""
         return any(column.role == "measure" for column in self.columns)

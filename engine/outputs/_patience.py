@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.outputs import OutputError
-from engine.outputs._notices import Address, notify
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
+
+    from engine.outputs._notices import Address
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class Patience:
             raise OutputError(f"{self.who}: {error.reason}, for {seconds:.0f} s") from None
         if retrying.statistics.get("attempt_number", 1) > 1:
             waited = time.monotonic() - began
-            notify(self.notices, self.who, f"goes on after {waited:.0f} s", waits=False)
+            self._notify(f"goes on after {waited:.0f} s", waits=False)
         return found
 
     @property
@@ -87,7 +88,13 @@ class Patience:
         error: Any = state.outcome.exception()
         so_far = time.monotonic() - began
         told = f"{error.reason}; waiting" + (f" for {so_far:.0f} s now" if so_far >= 1 else "")
-        notify(self.notices, self.who, told, waits=True)
+        self._notify(told, waits=True)
+
+    def _notify(self, told: str, waits: bool) -> None:
+        # Sockets and their kin, which a check has no use for.
+        from engine.outputs._notices import notify
+
+        notify(self.notices, self.who, told, waits)
 
 
 def _pause(state: RetryCallState) -> float:

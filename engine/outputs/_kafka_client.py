@@ -1,0 +1,178 @@
+"""Kafka's options, by their Java names, become kafka-python's; its errors become sentences."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.outputs import OutputError
+from engine.outputs._patience import PassingError
+
+#: Options that the engine sets itself: on them rests that nothing is lost or doubled.
+OWN = {
+    f"kafka.{name}"
+    for name in (
+        *("bootstrap.servers", "acks", "enable.idempotence", "transactional.id", "retries"),
+        *("delivery.timeout.ms", "key.serializer", "value.serializer", "compression.type"),
+    )
+}
+_AS_THEY_ARE = (
+    *("client.id", "security.protocol", "sasl.mechanism", "sasl.kerberos.service.name"),
+    *("ssl.key.password",),
+)
+_NUMBERS = (
+    *("linger.ms", "batch.size", "max.request.size", "request.timeout.ms", "retry.backoff.ms"),
+    *("metadata.max.age.ms", "connections.max.idle.ms", "send.buffer.bytes"),
+    *("receive.buffer.bytes", "reconnect.backoff.ms", "reconnect.backoff.max.ms"),
+    *("max.in.flight.requests.per.connection",),
+)
+_JAAS, _CHECKS = "kafka.sasl.jaas.config", "kafka.ssl.endpoint.identification.algorithm"
+_STORES = {"kafka.ssl.truststore": ("ssl_cafile",), "kafka.ssl.keystore": ("ssl_certfile",)}
+_RENAMED = {"ssl_key_password": "ssl_password"}
+KNOWN = (
+    *(f"kafka.{name}" for name in (*_AS_THEY_ARE, *_NUMBERS)),
+    *(_JAAS, _CHECKS),
+    *(f"{store}.{about}" for store in _STORES for about in ("location", "type")),
+)
+_CREDENTIALS = re.compile(r"""\b(username|password)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]+)""")
+
+
+def settings(passed: Mapping[str, str]) -> dict[str, Any]:
+    """What kafka-python takes, of options by their Java names.
+
+    Raises:
+        ValueError: the name of an option that cannot be used, and why, in two parts.
+    """
+    found: dict[str, Any] = {}
+    for name, value in passed.items():
+        plain = name.removeprefix("kafka.")
+        python = _RENAMED.get(plain.replace(".", "_"), plain.replace(".", "_"))
+        if plain in _AS_THEY_ARE:
+            found[python] = value
+        elif plain in _NUMBERS:
+            if not value.isdigit():
+                raise ValueError(name, f"'{name}' must be a whole number, is '{value}'")
+            found[python] = int(value)
+        elif name == _CHECKS:
+            found["ssl_check_hostname"] = value != ""
+        elif name == _JAAS:
+            found |= _credentials(value)
+        elif name.endswith(".location"):
+            for of in _STORES[name.removesuffix(".location")]:
+                found[of] = value
+        elif value.upper() != "PEM":
+            raise ValueError(name, f"'{name}' must be PEM; Python reads no keystores of Java")
+    return found
+
+
+def _credentials(jaas: str) -> dict[str, str]:
+    """User and password of what Java calls a JAAS config."""
+    known = dict(_CREDENTIALS.findall(jaas))
+    if set(known) != {"username", "password"}:
+        raise ValueError(_JAAS, f'\'{_JAAS}\' lacks username="…" or password="…"')
+    return {
+        f"sasl_plain_{name}": re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] == '"' else text
+        for name, text in known.items()
+    }
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """How brokers are reached. It is pickled.
+
+    Args:
+        options: kafka-python's; secrets among them.
+    """
+
+    addresses: str
+    timeout_ms: int
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        return self.addresses
+
+    def producer(self, compression: str | None) -> Any:
+        """A producer that sends each record once and until it is acknowledged."""
+        from kafka import KafkaProducer
+
+        own = {
+            "acks": "all",
+            "enable_idempotence": True,
+            "allow_auto_create_topics": False,
+            # Nobody reads them, and they cost a third of the time of a record.
+            "metrics_enabled": False,
+            "compression_type": compression,
+            # What is not acknowledged is sent again by the producer, which tells copies by their
+            # numbers: whoever sent it once more would double it.
+            "delivery_timeout_ms": 2**31 - 1,
+            "max_block_ms": self.timeout_ms,
+        }
+        return self._made(
+            KafkaProducer, {"linger_ms": 5, "batch_size": 131_072, **self.options, **own}
+        )
+
+    def admin(self) -> Any:
+        from kafka.admin import KafkaAdminClient
+
+        from_user = {"security_protocol", "sasl_mechanism", "client_id", "request_timeout_ms"}
+        shared = {
+            name: value
+            for name, value in self.options.items()
+            if name in from_user or name.startswith(("ssl_", "sasl_"))
+        }
+        return self._made(KafkaAdminClient, shared)
+
+    def _made(self, kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+        # What goes wrong is told by the engine, once and in a sentence.
+        logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
+        with told(self):
+            return kind(
+                bootstrap_servers=self.addresses.split(","),
+                bootstrap_timeout_ms=self.timeout_ms,
+                **options,
+            )
+
+
+@contextmanager
+def told(brokers: Brokers) -> Iterator[None]:
+    """Errors of Kafka as what may pass, or an ``OutputError``."""
+    from kafka.errors import KafkaError
+
+    try:
+        yield
+    except KafkaError as error:
+        raise judged(error, brokers) from None
+    except OSError as error:
+        raise PassingError(str(error).lower()) from None
+
+
+def judged(error: Exception, brokers: Brokers) -> Exception:
+    """What may pass, or an ``OutputError``."""
+    from kafka import errors
+
+    hopeless = {
+        "SaslAuthenticationFailedError": "wrong user or password",
+        "UnsupportedSaslMechanismError": "the brokers do not know this 'kafka.sasl.mechanism'",
+        "TopicAuthorizationFailedError": "the user may not write to the topic",
+        "ClusterAuthorizationFailedError": "the user may not write with acknowledged numbers; it "
+        "needs IdempotentWrite on the cluster",
+        "KafkaConfigurationError": "the options do not fit each other",
+        "InvalidTopicError": "the topic's name is not allowed",
+        "UnsupportedVersionError": "the brokers are too old",
+        "PolicyViolationError": "the brokers' rules forbid the topic",
+        "InvalidReplicationFactorError": "there are fewer brokers than 'replicas'",
+    }
+    name = type(error).__name__
+    if name in hopeless:
+        return OutputError(hopeless[name])
+    if isinstance(error, errors.KafkaTimeoutError):
+        return PassingError(f"no answer within {brokers.timeout_ms / 1000:g} s")
+    if isinstance(error, errors.KafkaConnectionError):
+        return PassingError("no broker can be reached")
+    if isinstance(error, errors.RetriableError):
+        return PassingError(f"the brokers answer {name.removesuffix('Error')}")
+    return OutputError(f"the brokers answer {name.removesuffix('Error')}")
