@@ -10,6 +10,7 @@ import pytest
 
 from engine.cli import main
 from tests.jobs import Job
+from tests.servers.kafka import KafkaBroker
 
 
 def config(job: Job, port: int) -> Path:
@@ -19,6 +20,26 @@ def config(job: Job, port: int) -> Path:
         options={"host": "127.0.0.1", "port": port},
         processing={"event_time": None},
     )
+
+
+def test_a_broker_tells_its_topics(
+    job: Job, kafka: KafkaBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, port = kafka.address.split(":")
+    kafka.create_topic("asked", partitions=2)
+    for topic, status in ({"asked": 0, "nowhere": 1}).items():
+        options = {"server": server, "port": int(port), "topic": topic}
+        path = job.config(
+            {"name": "w", "rule": ["n: count()"]}, input_type="kafka", options=options
+        )
+        assert main(["check-servers", str(path)]) == status
+    told = capsys.readouterr()
+    assert f"input 'kafka': {kafka.address}: 'asked' (partitions: 2)\n" in told.out
+    assert told.err == f"input 'kafka': {kafka.address}: there is no topic 'nowhere'\n"
+    kafka_away = {"server": server, "port": 1, "topic": "asked"}
+    path = job.config({"name": "w", "rule": ["n: count()"]}, input_type="kafka", options=kafka_away)
+    assert main(["check-servers", str(path)]) == 1
+    assert capsys.readouterr().err == f"input 'kafka': {server}:1: no answer within 10 s\n"
 
 
 def test_each_server_has_a_line(job: Job, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from engine.inputs import Records, Say
+from engine.inputs import InputError, Records, Say
 from engine.option import option
 from engine.types import Type
 
@@ -22,6 +22,9 @@ _SPARKS_OWN = (
     "kafka.key.deserializer",
     "kafka.value.deserializer",
 )
+
+#: How long brokers have to answer when they are asked who they are.
+_PROBE_MS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,25 @@ class Kafka(Records):
         from pyspark.sql import functions as F
 
         return [F.col("_topic"), F.col("_partition"), F.col("_offset")]
+
+    def probe(self) -> str:
+        from engine.outputs import OutputError
+        from engine.outputs._kafka_client import KNOWN, Brokers, partitions, settings
+        from engine.outputs._patience import PassingError
+
+        # Of the options of Java's client those that say how a broker is reached.
+        passed = {name: str(value) for name, value in self.passed.items() if name in KNOWN}
+        try:
+            brokers = Brokers(self.brokers, _PROBE_MS, settings(passed))
+            counts = partitions(brokers, self.topics, "READ")
+        except (OutputError, PassingError) as error:
+            raise InputError(f"{self.brokers}: {error}") from None
+        except ValueError as error:
+            raise InputError(f"{self.brokers}: {error.args[-1]}") from None
+        if missing := [name for name, count in counts.items() if count is None]:
+            raise InputError(f"{self.brokers}: there is no topic {', '.join(map(repr, missing))}")
+        told = ", ".join(f"'{name}' (partitions: {count})" for name, count in counts.items())
+        return f"{self.brokers}: {told}"
 
     def described(self) -> dict[str, Any]:
         return {"brokers": self.brokers, "topic": ", ".join(self.topics)}

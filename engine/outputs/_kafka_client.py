@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -135,6 +135,31 @@ class Brokers:
                 bootstrap_timeout_ms=self.timeout_ms,
                 **options,
             )
+
+
+def partitions(
+    brokers: Brokers, topics: Sequence[str], operation: str = "WRITE"
+) -> dict[str, int | None]:
+    """How many partitions the topics have; None of one that there is not.
+
+    Raises:
+        OutputError: the user may not do that operation, ``READ`` or ``WRITE``, on one of them.
+    """
+    with told(brokers):
+        admin = brokers.admin()
+        try:
+            present = set(admin.list_topics())
+            known = [name for name in topics if name in present]
+            about = admin.describe_topics(known) if known else []
+        finally:
+            admin.close()
+    for each in about:
+        # Brokers that check no rights say that everything is allowed.
+        if operation not in (each.get("authorized_operations") or [operation]):
+            to = "write to" if operation == "WRITE" else "read from"
+            raise OutputError(f"the user may not {to} the topic '{each['name']}'")
+    counts = {each["name"]: len(each["partitions"]) for each in about}
+    return {name: counts.get(name) for name in topics}
 
 
 @contextmanager

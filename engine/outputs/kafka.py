@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from engine.config.durations import milliseconds
 from engine.option import option
 from engine.outputs import Batch, Factory, Job, Open, OutputError, Say, Target
-from engine.outputs._kafka_client import KNOWN, OWN, Brokers, settings, told
+from engine.outputs._kafka_client import KNOWN, OWN, Brokers, partitions, settings, told
 from engine.outputs._patience import START_SECONDS, Patience
 from engine.plan import Column
 from engine.source import nearest
@@ -132,7 +132,7 @@ class Kafka(Target):
 
         # One attempt is enough to say who answers.
         patience = Patience(job.output, str(self.brokers), seconds=0.0)
-        counts = named(patience, partial(_partitions, self.brokers, self.topics(job)))
+        counts = named(patience, partial(partitions, self.brokers, self.topics(job)))
         missing = [name for name, count in counts.items() if count is None]
         if missing and not self.create:
             raise OutputError(f"{patience.who}: {_lacking(missing)}")
@@ -171,27 +171,9 @@ class OpenKafka(Open):
         return partial(KafkaWriter, self.target.producing(self.patience))
 
 
-def _partitions(brokers: Brokers, topics: Sequence[str]) -> dict[str, int | None]:
-    """How many partitions the topics have; None of one that there is not."""
-    with told(brokers):
-        admin = brokers.admin()
-        try:
-            present = set(admin.list_topics())
-            known = [name for name in topics if name in present]
-            about = admin.describe_topics(known) if known else []
-        finally:
-            admin.close()
-    for each in about:
-        # Brokers that check no rights say that everything is allowed.
-        if "WRITE" not in (each.get("authorized_operations") or ["WRITE"]):
-            raise OutputError(f"the user may not write to the topic '{each['name']}'")
-    counts = {each["name"]: len(each["partitions"]) for each in about}
-    return {name: counts.get(name) for name in topics}
-
-
 def _prepare(target: Kafka, topics: Sequence[str]) -> None:
     """Makes topics that are missing, where that is asked for."""
-    counts = _partitions(target.brokers, topics)
+    counts = partitions(target.brokers, topics)
     missing = [name for name, count in counts.items() if count is None]
     if missing and not target.create:
         raise OutputError(_lacking(missing))
