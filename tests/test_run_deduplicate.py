@@ -142,7 +142,7 @@ CASES = {
     ),
     "sessions, in one batch and in others": Case(
         [VISITS],
-        [["1,a,1,i", "5,a,1,j", "5,a,1,j", "30,a,1,i"], ["5,a,1,j", "9,a,1,k"], ["1,a,1,i"]],
+        [["1,a,1,i", "5,a,1,j", "5,a,1,j", "8,a,1,i"], ["5,a,1,j", "9,a,1,k"], ["1,a,1,i"]],
         {"visits": terms(4, 3)},
         [(1, 3)],
     ),
