@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -76,3 +77,23 @@ def test_late_rows_have_all_their_fields(job: Job, case: str) -> None:
     ]
     files = {row["_file"] for row in job.rows("late")}
     assert files == {str(job.data / name) for name in ("0002.csv", "0003.csv")}
+
+
+@pytest.mark.parametrize("streams", [["late"], ["late", "malformed"], ["late", "malformed", "raw"]])
+def test_rows_beside_windows_say_when_their_batch_was(job: Job, streams: list[str]) -> None:
+    job.config({"name": "ten", "rule": ["n: count()"]}, streams=["aggregated", *streams])
+    for lines in (["100,k,1"], ["200,k,2"], ["300,k,3", "89,k,4", "?"], ["150,k,6", "400,k,7"]):
+        job.arrive(lines)
+    began = _now()
+    job.run("--once")
+    ended = _now()
+    told = {(row["_batch"], row["_arrived"]) for name in streams for row in job.rows(name, "_batch")}
+    arrived = dict(sorted(told))
+    assert len(arrived) == len(told), "one time for all rows of a batch"
+    assert list(arrived) == ([0, 1, 2, 3] if "raw" in streams else [2, 3])
+    times = [began, *arrived.values(), ended]
+    assert times == sorted(times)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

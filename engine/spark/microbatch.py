@@ -14,7 +14,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from engine.spark.logical import frame_of, narrowed
+from engine.spark.logical import narrowed
 from engine.spark.query import LEDGER
 
 #: The grouping, and what drops duplicates before it: what is late is refused by the first of them.
@@ -64,7 +64,7 @@ class MicroBatch:
 
     def every_row(self) -> DataFrame:
         """All rows of this batch as they were before the ledger counted them; read again."""
-        return frame_of(self.frame.sparkSession, self._counted)
+        return self.rows_of(lambda records: records)
 
     def rows_of(self, some: Callable[[DataFrame], DataFrame]) -> DataFrame:
         """Those of every row that come of some records of this batch; all records are read again.
