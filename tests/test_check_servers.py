@@ -27,7 +27,7 @@ def test_a_broker_tells_its_topics(
 ) -> None:
     server, port = kafka.address.split(":")
     kafka.create_topic("asked", partitions=2)
-    for topic, status in ({"asked": 0, "asked-nowhere": 1}).items():
+    for topic, status in ({"asked": 0, "never made": 1}).items():
         options = {"server": server, "port": int(port), "topic": topic}
         path = job.config(
             {"name": "w", "rule": ["n: count()"]}, input_type="kafka", options=options
@@ -35,7 +35,7 @@ def test_a_broker_tells_its_topics(
         assert main(["check-servers", str(path)]) == status
     told = capsys.readouterr()
     assert f"input 'kafka': {kafka.address}: 'asked' (partitions: 2)\n" in told.out
-    assert told.err == f"input 'kafka': {kafka.address}: there is no topic 'asked-nowhere'\n"
+    assert told.err == f"input 'kafka': {kafka.address}: there is no topic 'never made'\n"
     kafka_away = {"server": server, "port": 1, "topic": "asked"}
     path = job.config({"name": "w", "rule": ["n: count()"]}, input_type="kafka", options=kafka_away)
     assert main(["check-servers", str(path)]) == 1

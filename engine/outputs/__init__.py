@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from engine.plan import Column
+from engine.plan import WINDOW_START, Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,9 +45,23 @@ class Stream:
         return tuple(column.name for column in self.columns if column.role == "measure")
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells a window's row from any other: the keys and the start."""
+        return (*self.keys, WINDOW_START)
+
+    @property
+    def answer(self) -> tuple[Column, ...]:
+        """The columns of what a ``Reader`` finds: the start and the measures."""
+        return tuple(
+            column
+            for column in self.columns
+            if column.role == "measure" or column.name == WINDOW_START
+        )
+
+    @property
     def is_windowed(self) -> bool:
         """Whether a row is a window's, to be replaced when the window changes."""
-        return any(column.role == "measure" for column in self.columns)
+        return bool(self.measures)
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,13 @@ class Job:
     driver: str
     streams: tuple[Stream, ...]
     notices: Address | None = None
+
+    @property
+    def run(self) -> str:
+        """A short name for the rows of this output by this checkpoint."""
+        import hashlib
+
+        return hashlib.sha256(f"{self.checkpoint} {self.output}".encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from engine.outputs import Stream
+from engine.outputs._names import quoted
+from engine.outputs._values import milliseconds
 from engine.plan import WINDOW_START
 from engine.types import Type
 
@@ -24,11 +25,6 @@ TYPES = {
 }
 #: The partition of a stream that has no keys; no key may be called so.
 _STREAM = "stream"
-
-
-def quoted(name: str) -> str:
-    """An identifier, whatever characters it has."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def table(keyspace: str, stream: Stream) -> str:
@@ -57,11 +53,10 @@ def delete(keyspace: str, stream: Stream) -> str:
 
 def between(keyspace: str, stream: Stream) -> str:
     """Takes the series, the first and the last start; gives the windows from the first on."""
-    measures = [column.name for column in stream.columns if column.role == "measure"]
     same = " AND ".join(f"{quoted(name)} = ?" for name in series(stream))
     start = quoted(WINDOW_START)
     return (
-        f"SELECT {', '.join(map(quoted, [WINDOW_START, *measures]))} "
+        f"SELECT {', '.join(quoted(each.name) for each in stream.answer)} "
         f"FROM {table(keyspace, stream)} WHERE {same} AND {start} >= ? AND {start} <= ?"
     )
 
@@ -78,8 +73,7 @@ def values(stream: Stream, rows: pa.RecordBatch) -> list[list[Any]]:
 def plain(column: pa.Array) -> list[Any]:
     """A column's values, times as epoch milliseconds: the servers have no finer ones."""
     if pa.types.is_timestamp(column.type):
-        floored = pc.floor_temporal(column.cast(pa.timestamp("us")), unit="millisecond")
-        column = floored.cast(pa.timestamp("ms")).cast(pa.int64())
+        column = milliseconds(column)
     found: list[Any] = column.to_pylist()
     return found
 

@@ -29,7 +29,7 @@ from cassandra.protocol import ErrorMessage, SyntaxException
 
 from engine.config.durations import milliseconds
 from engine.outputs import OutputError
-from engine.outputs._patience import PassingError, Patience
+from engine.outputs._patience import PassingError, Patience, RowError
 
 if TYPE_CHECKING:
     from engine.outputs.cassandra import Cassandra
@@ -54,10 +54,6 @@ _CURES = (
 )
 #: Of errors about a request, those that are not about the values of its row.
 _NOT_THE_ROW = r"unconfigured table|[Kk]eyspace .* does not exist|[Uu]ndefined column|Unknown ident"
-
-
-class RowError(Exception):
-    """A row that the server refuses; the reason is the server's."""
 
 
 @dataclass

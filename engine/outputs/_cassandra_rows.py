@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ import pyarrow as pa
 from engine.config.durations import milliseconds
 from engine.outputs import STOP, OutputError, Reader, Refused, Stream, Writer
 from engine.outputs._cassandra_cql import between, delete, plain, upsert, values
-from engine.outputs._cassandra_line import CassandraLine, RowError
-from engine.outputs._patience import Patience
-from engine.outputs._values import rows as tuples
+from engine.outputs._cassandra_line import CassandraLine
+from engine.outputs._patience import Patience, RowError
+from engine.outputs._values import record
 from engine.plan import WINDOW_START
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class CassandraWriter(Writer):
             self._keep(part, self.line.each(statement, given))
 
     def remove(self, stream: Stream, rows: pa.RecordBatch) -> None:
-        rows = rows.select([*stream.keys, WINDOW_START])
+        rows = rows.select(list(stream.identity))
         when = [self.written_us - 1] * rows.num_rows
         given = list(zip(when, *values(stream, rows), strict=True))
         # A window that could not be written, because of its keys, is not there.
@@ -63,12 +62,9 @@ class CassandraWriter(Writer):
 
     def _keep(self, rows: pa.RecordBatch, results: Sequence[Any]) -> None:
         """Remembers the rows that the server has refused."""
-        names = rows.schema.names
         for place, result in enumerate(results):
             if isinstance(result, RowError):
-                (row,) = tuples(rows.slice(place, 1))
-                record = json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)
-                self.turned_down.append(Refused(record, str(result)))
+                self.turned_down.append(Refused(record(rows, place), str(result)))
 
 
 class CassandraReader(Reader):
@@ -88,18 +84,15 @@ class CassandraReader(Reader):
         bounds = [(starts[place] - accuracy_ms, starts[place] + accuracy_ms) for place in places]
         given = [(*keys[place], *bound) for place, bound in zip(places, bounds, strict=True)]
         results = self.line.each(between(self.line.target.keyspace, stream), given)
-        measures = [column for column in stream.columns if column.role == "measure"]
-        found: list[Sequence[Any]] = [[None] * (len(measures) + 1)] * len(starts)
+        found: list[Sequence[Any]] = [[None] * len(stream.answer)] * len(starts)
         for place, rows in zip(places, results, strict=True):
             if not isinstance(rows, RowError) and rows:
                 found[place] = _nearest(rows, starts[place])
-        start = next(column for column in stream.columns if column.name == WINDOW_START)
-        columns = [start, *measures]
         arrays = [
             _array([row[place] for row in found], ARROW[column.type])
-            for place, column in enumerate(columns)
+            for place, column in enumerate(stream.answer)
         ]
-        return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
+        return pa.RecordBatch.from_arrays(arrays, [column.name for column in stream.answer])
 
     def close(self) -> None:
         self.line.close()

@@ -10,7 +10,6 @@ the task has all of them.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from uuid import uuid4
 
 from engine.option import option
 from engine.outputs import Batch, Factory, Job, Open, OutputError, Say, Stream, Target, Writer
+from engine.outputs._names import task_name
 from engine.outputs._patience import START_SECONDS, PassingError, Patience
 from engine.plan import WINDOW_START, Column
 
@@ -92,7 +92,7 @@ class OpenFiles(Open):
 
     def __init__(self, target: Files, job: Job) -> None:
         self.target, self.job = target, job
-        self.run = hashlib.sha256(f"{job.checkpoint} {job.output}".encode()).hexdigest()[:12]
+        self.run = job.run
         self.patience = Patience(job.output, target.path, job.notices)
         files, root = _place(target.path)
         with _told(self.patience):
@@ -124,13 +124,8 @@ class FilesWriter(Writer):
     def __init__(
         self, target: Files, patience: Patience, run: str, batch: int, partition: int
     ) -> None:
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        # A batch has a stage for windows, and one for the rows beside them.
-        stage = context.stageId() if context is not None else 0
         self.target, self.patience, self.batch = target, patience, batch
-        self.name = f"{run}-{batch:09}-{stage}-{partition}"
+        self.name = f"{run}-{batch:09}-{task_name(partition)}"
         self.files, self.root = _place(target.path)
         self.waiting: list[tuple[Stream, pa.RecordBatch]] = []
         self.rows = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 
 from engine.outputs import Refused, Stream
 from engine.outputs._influx_place import Point
-from engine.outputs._values import iso, rows
+from engine.outputs._values import iso, milliseconds, record
 
 _SPECIAL = r"([,= ])"
 #: What a key's value may have in it that takes more than to write it.
@@ -89,17 +88,11 @@ def lines(stream: Stream, of: pa.RecordBatch, point: Point) -> tuple[Lines, list
     if len(fields) == 1:
         nothing = pc.equal(fields[0], "")
         refused, fine = _aside(of, nothing, "no measure has a value", refused, fine)
-    time = _millis(of.column("window_start")).cast(pa.string())
+    time = milliseconds(of.column("window_start")).cast(pa.string())
     made = _joined(*head, " ", *fields, " ", time, "\n")
     if fine is None:
         return Lines(made, (of,)), refused
     return Lines(made.filter(fine), (of.filter(fine),)), refused
-
-
-def record(of: pa.RecordBatch, row: int) -> str:
-    """A row as text, as a person would look for it."""
-    values = rows(of.slice(row, 1))[0]
-    return json.dumps(dict(zip(of.schema.names, values, strict=True)), ensure_ascii=False)
 
 
 def tag_text(column: pa.Array) -> pa.StringArray:
@@ -180,7 +173,7 @@ def _field_set(stream: Stream, of: pa.RecordBatch, point: Point) -> list[Any]:
 def _field_text(column: pa.Array) -> list[Any]:
     """The pieces of a field's value, which follow each other."""
     if pa.types.is_timestamp(column.type):
-        return [_millis(column).cast(pa.string()), "i"]
+        return [milliseconds(column).cast(pa.string()), "i"]
     if pa.types.is_integer(column.type):
         return [column.cast(pa.string()), "i"]
     if pa.types.is_string(column.type):
@@ -195,9 +188,3 @@ def _joined(*pieces: Any) -> pa.StringArray:
 
 def _escaped_name(name: str, special: str = ",= ") -> str:
     return re.sub(f"([{special}])", r"\\\1", name)
-
-
-def _millis(times: pa.Array) -> pa.Int64Array:
-    """Epoch milliseconds, rounded down."""
-    floored = pc.floor_temporal(times.cast(pa.timestamp("us")), unit="millisecond")
-    return floored.cast(pa.timestamp("ms")).cast(pa.int64())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,6 @@ from engine.outputs import Stream
 from engine.outputs._influx_lines import is_tag, tag_text
 from engine.outputs._influx_place import Place, literal, name
 from engine.outputs._influx_server import Server, server
-from engine.plan import Column
 
 #: Up to so many series are named in a statement; of more all are read, which is faster.
 _NAMED = 50
@@ -35,20 +34,16 @@ class _Span:
 
 
 class InfluxReader:
-    """The past, from a few statements: windows of all series lie at the same times."""
+    """The past, from a few statements: windows of all series lie at the same times.
 
-    def __init__(self, at: Place) -> None:
+    Args:
+        to: a server that somebody else closes; None: one of its own.
+    """
+
+    def __init__(self, at: Place, to: Server | None = None) -> None:
         self.at = at
-        self._held = server(at)
-        self.server = self._held.__enter__()
-
-    @classmethod
-    @contextmanager
-    def of(cls, at: Place, to: Server) -> Iterator[InfluxReader]:
-        """A reader by a server that somebody else closes."""
-        made = cls.__new__(cls)
-        made.at, made.server = at, to
-        yield made
+        self._held = ExitStack()
+        self.server = to or self._held.enter_context(server(at))
 
     def find(self, stream: Stream, asked: pa.RecordBatch, accuracy_ms: int) -> pa.RecordBatch:
         """Of two windows that are as near the earlier one answers."""
@@ -70,12 +65,12 @@ class InfluxReader:
         return _answer(stream, self._columns(stream), found)
 
     def close(self) -> None:
-        self._held.__exit__(None, None, None)
+        self._held.close()
 
     def _columns(self, stream: Stream) -> list[str]:
         """What is selected; the end tells a window without any value."""
         ends = ["window_end"] if self.at.points[stream.name].has_window_end else []
-        return [*(each.name for each in _measures(stream)), *ends]
+        return [*stream.measures, *ends]
 
     def _statement(self, stream: Stream, span: _Span, series: Sequence[Series]) -> str:
         columns = ", ".join(map(name, self._columns(stream)))
@@ -95,10 +90,6 @@ class InfluxReader:
             which += f" AND ({' OR '.join(f'({each})' for each in named)})"
         text = f"SELECT {columns} FROM {place} WHERE {which}"
         return text + (f" GROUP BY {', '.join(map(name, stream.keys))}" if stream.keys else "")
-
-
-def _measures(stream: Stream) -> list[Column]:
-    return [each for each in stream.columns if each.role == "measure"]
 
 
 def _spans(starts: Sequence[int], rows: Sequence[int], accuracy_ms: int) -> list[_Span]:
@@ -136,7 +127,7 @@ def _answer(
     time = ARROW[next(each.type for each in stream.columns if each.role == "time")]
     starts = pa.array([None if each is None else each[0] for each in found], pa.int64())
     columns = [_times(starts, time)]
-    for each in _measures(stream):
+    for each in stream.answer[1:]:
         place = 1 + selected.index(each.name)
         values = [None if window is None else window[place] for window in found]
         kind = ARROW[each.type]
@@ -144,7 +135,7 @@ def _answer(
         columns.append(
             _times(pa.array(values, pa.int64()), kind) if is_time else pa.array(values, kind)
         )
-    names = ["window_start", *(each.name for each in _measures(stream))]
+    names = [each.name for each in stream.answer]
     return pa.RecordBatch.from_arrays(columns, names)
 
 

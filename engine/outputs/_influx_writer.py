@@ -104,16 +104,16 @@ class InfluxWriter(Writer):
         """Deletes the points of which a value has become null: what is written later has no way to
         say so, and the old value would stay. Few rows have nulls; of fresh ones there is no point.
         """
-        measures = [each.name for each in stream.columns if each.role == "measure"]
-        nulls = [pc.is_null(rows.column(each)) for each in measures if rows.column(each).null_count]
+        measured = [rows.column(each) for each in stream.measures]
+        nulls = [pc.is_null(column) for column in measured if column.null_count]
         if not nulls:
             return
         rows = rows.filter(reduce(pc.or_, nulls))
-        with InfluxReader.of(self.at, self.server) as reader:
-            there = reader.find(stream, rows.select([*stream.keys, "window_start"]), 0)
+        reader = InfluxReader(self.at, self.server)
+        there = reader.find(stream, rows.select(list(stream.identity)), 0)
         gone = (
             pc.and_(pc.is_null(rows.column(each)), pc.is_valid(there.column(each)))
-            for each in measures
+            for each in stream.measures
         )
         stale = reduce(pc.or_, gone)
         if pc.any(stale).as_py():

@@ -155,17 +155,7 @@ class KafkaWriter(Writer):
         self.told.append(Refused(record, reason))
 
     def _patiently(self, attempt: Any) -> Any:
-        return named(self.producing.patience, attempt)
-
-
-def named(patience: Patience, attempt: Any) -> Any:
-    """What the attempt gives; an ``OutputError`` names output and brokers."""
-    try:
-        return patience.call(attempt)
-    except OutputError as error:
-        said = str(error)
-        who = patience.who
-        raise OutputError(said if said.startswith(who) else f"{who}: {said}") from None
+        return self.producing.patience.call(attempt)
 
 
 def keys(stream: Stream, rows: pa.RecordBatch) -> Iterator[bytes | None]:
@@ -175,7 +165,7 @@ def keys(stream: Stream, rows: pa.RecordBatch) -> Iterator[bytes | None]:
 
     known = rows.schema.names
     if stream.is_windowed:
-        names: Sequence[str] = (*stream.keys, WINDOW_START)
+        names: Sequence[str] = stream.identity
     else:
         names = [name for name in _IDENTITY if name in known]
     if not stream.is_windowed and "_offset" not in known:
@@ -188,11 +178,10 @@ def keys(stream: Stream, rows: pa.RecordBatch) -> Iterator[bytes | None]:
 
 def _json(stream: Stream, rows: pa.RecordBatch, sep: str) -> Iterator[bytes]:
     """Objects with the stream's name before the columns, times in ISO 8601."""
-    from engine.outputs._values import rows as tuples
+    from engine.outputs._values import objects
 
-    names = rows.schema.names
-    for row in tuples(rows):
-        yield _line({"stream": stream.name, **dict(zip(names, row, strict=True))})
+    for row in objects(rows):
+        yield _line({"stream": stream.name, **row})
 
 
 def _csv(stream: Stream, rows: pa.RecordBatch, sep: str) -> Iterator[bytes]:

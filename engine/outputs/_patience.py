@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.outputs import OutputError
@@ -35,6 +36,10 @@ class PassingError(Exception):
         self.after = after
 
 
+class RowError(Exception):
+    """A row, or one of several, that the server refuses; the reason is the server's."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """How an output waits for its server. It is pickled with what goes to the executors.
@@ -56,7 +61,8 @@ class Patience:
         """What ``attempt`` gives, as soon as it no longer raises ``PassingError``.
 
         Raises:
-            OutputError: it did for longer than the seconds allow.
+            OutputError: it did for longer than the seconds allow, or cannot be done; it names
+                output and server.
         """
         from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_never
 
@@ -69,7 +75,7 @@ class Patience:
             reraise=True,
         )
         try:
-            found = retrying(attempt)
+            found = retrying(partial(self.named, attempt))
         except PassingError as error:
             seconds = time.monotonic() - began
             raise OutputError(f"{self.who}: {error.reason}, for {seconds:.0f} s") from None
@@ -77,6 +83,16 @@ class Patience:
             waited = time.monotonic() - began
             self._notify(f"goes on after {waited:.0f} s", waits=False)
         return found
+
+    def named(self, attempt: Callable[[], T]) -> T:
+        """What ``attempt`` gives at once; an ``OutputError`` names output and server."""
+        try:
+            return attempt()
+        except OutputError as error:
+            told = str(error)
+            if told.startswith(f"output '{self.output}'"):
+                raise
+            raise OutputError(f"{self.who}: {told}") from None
 
     @property
     def who(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -12,8 +11,8 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from engine.outputs import Batch, Factory, Job, Open, OutputError, Stream
-from engine.outputs._patience import START_SECONDS, Patience
-from engine.outputs._postgres_line import Line, RowError, limited
+from engine.outputs._patience import START_SECONDS, Patience, RowError
+from engine.outputs._postgres_line import Line, limited
 from engine.outputs._postgres_rows import PostgresReader, PostgresWriter
 from engine.outputs._postgres_sql import JOURNAL, RUN, TYPES, named, upsert
 from engine.plan import WINDOW_START
@@ -34,7 +33,7 @@ class OpenPostgres(Open):
 
     def __init__(self, target: Postgres, job: Job) -> None:
         self.target, self.job = target, job
-        self.run = hashlib.sha256(f"{job.checkpoint} {job.output}".encode()).hexdigest()[:12]
+        self.run = job.run
         self.patience = Patience(job.output, target.server, job.notices)
         self.line = Line(target, replace(self.patience, seconds=START_SECONDS))
         self._do(self._prepare)
@@ -106,7 +105,7 @@ class OpenPostgres(Open):
     ) -> None:
         of = list(lines)
         if stream.is_windowed:
-            primary = map(Identifier, (*stream.keys, WINDOW_START))
+            primary = map(Identifier, stream.identity)
             of.append(SQL("PRIMARY KEY ({})").format(SQL(", ").join(primary)))
         connection.execute(SQL("CREATE TABLE {} ({})").format(table, SQL(", ").join(of)))
         if not stream.is_windowed:

@@ -16,7 +16,7 @@ import psycopg
 
 from engine.config.durations import milliseconds
 from engine.outputs import OutputError
-from engine.outputs._patience import PassingError, Patience
+from engine.outputs._patience import PassingError, Patience, RowError
 
 if TYPE_CHECKING:
     from engine.outputs.postgres import Postgres
@@ -49,10 +49,6 @@ _CURES = {
     "42P10": "; the table has another key: name another schema, or drop the table",
     "42804": "; the table has other types: name another schema, or drop the table",
 }
-
-
-class RowError(Exception):
-    """A row, or one of several, that the server refuses; the reason is the server's."""
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ import pyarrow.csv
 from psycopg.sql import SQL, Composed
 
 from engine.outputs import MALFORMED, STOP, OutputError, Reader, Refused, Stream, Writer
-from engine.outputs._patience import Patience
-from engine.outputs._postgres_line import Line, RowError, limited
+from engine.outputs._names import task_name
+from engine.outputs._patience import Patience, RowError
+from engine.outputs._postgres_line import Line, limited
 from engine.outputs._postgres_sql import (
     JOURNAL,
     RUN,
@@ -29,8 +29,7 @@ from engine.outputs._postgres_sql import (
     plain,
     upsert,
 )
-from engine.outputs._values import rows as tuples
-from engine.plan import WINDOW_START
+from engine.outputs._values import in_order, record
 
 if TYPE_CHECKING:
     from engine.outputs.postgres import Postgres
@@ -53,13 +52,8 @@ class PostgresWriter(Writer):
     def __init__(
         self, target: Postgres, patience: Patience, run: str, batch: int, partition: int
     ) -> None:
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        # A batch has a stage for windows, and one for the rows beside them.
-        stage = context.stageId() if context is not None else 0
         self.target, self.patience, self.run, self.batch = target, patience, run, batch
-        self.task = f"{stage}-{partition}"
+        self.task = task_name(partition)
         #: By a stream's name and whether its rows are removed.
         self.waiting: dict[tuple[str, bool], list[pa.RecordBatch]] = {}
         self.streams: dict[str, Stream] = {}
@@ -78,7 +72,7 @@ class PostgresWriter(Writer):
             self._spool(stream, rows)
 
     def remove(self, stream: Stream, rows: pa.RecordBatch) -> None:
-        self._keep(stream, rows.select([*stream.keys, WINDOW_START]), removes=True)
+        self._keep(stream, rows.select(list(stream.identity)), removes=True)
 
     def settle(self) -> None:
         for name, removes in list(self.waiting):
@@ -123,7 +117,9 @@ class PostgresWriter(Writer):
                 rows = rows.set_column(place, column.name, shown)
                 continue
             reason = f"a text of PostgreSQL cannot hold the character NUL, '{column.name}' does"
-            self.turned_down += _refused(rows.filter(bad), reason)
+            self.turned_down += [
+                Refused(record(rows, place.as_py()), reason) for place in pc.indices_nonzero(bad)
+            ]
             rows = rows.filter(pc.invert(bad))
         return rows
 
@@ -141,8 +137,7 @@ class PostgresWriter(Writer):
         """Hands what waits to the connections; waits for them where they have enough to do."""
         rows = pa.Table.from_batches(self.waiting.pop((stream.name, removes)))
         # In one order everywhere: two that lock the same rows do not wait for each other.
-        order = [(name, "ascending") for name in (*stream.keys, WINDOW_START)]
-        rows = rows.take(pc.sort_indices(rows, sort_keys=order)).combine_chunks()
+        rows = in_order(stream, rows).combine_chunks()
         statement = (delete if removes else upsert)(self.target.schema, stream)
         for batch in rows.to_batches():
             for part in _parts(batch, self.target.batch_size):
@@ -204,19 +199,11 @@ def _written(line: Line, statement: Composed, rows: pa.RecordBatch) -> Iterator[
         line.call(execute)
     except RowError as error:
         if rows.num_rows == 1:
-            yield from _refused(rows, str(error))
+            yield Refused(record(rows, 0), str(error))
             return
         half = rows.num_rows // 2
         yield from _written(line, statement, rows.slice(0, half))
         yield from _written(line, statement, rows.slice(half))
-
-
-def _refused(rows: pa.RecordBatch, reason: str) -> list[Refused]:
-    names = rows.schema.names
-    return [
-        Refused(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False), reason)
-        for row in tuples(rows)
-    ]
 
 
 def _parts(rows: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
@@ -245,7 +232,7 @@ class PostgresReader(Reader):
 
         target = self.line.target
         question = nearest(target.schema, stream)
-        arrays = [literal(_findable(asked.column(n))) for n in (*stream.keys, WINDOW_START)]
+        arrays = [literal(_findable(asked.column(n))) for n in stream.identity]
         within = [f"{accuracy_ms} milliseconds"] * 2
 
         def ask(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
@@ -253,13 +240,12 @@ class PostgresReader(Reader):
                 return connection.execute(question, [*arrays, *within]).fetchall()
 
         found = list(zip(*self.line.call(ask), strict=True))
-        types = {column.name: ARROW[column.type] for column in stream.columns}
-        names = [WINDOW_START, *(c.name for c in stream.columns if c.role == "measure")]
-        values = found or [()] * len(names)
+        values = found or [()] * len(stream.answer)
         arrays_found = [
-            pa.array(column, types[name]) for name, column in zip(names, values, strict=True)
+            pa.array(column, ARROW[of.type])
+            for of, column in zip(stream.answer, values, strict=True)
         ]
-        return pa.RecordBatch.from_arrays(arrays_found, names)
+        return pa.RecordBatch.from_arrays(arrays_found, [each.name for each in stream.answer])
 
     def close(self) -> None:
         self.line.close()

@@ -83,7 +83,6 @@ def nearest(schema: str, stream: Stream) -> Composed:
     """Asks for the windows nearest to many, given as ``delete``; and twice how far, before and
     behind. Of two that are equally near it is the earlier one."""
     columns = _primary(stream)
-    measures = [column.name for column in stream.columns if column.role == "measure"]
     same = [SQL("t.{0} = asked.{0}").format(named(key)) for key in stream.keys]
     within = SQL(
         "t.window_start BETWEEN asked.window_start - %s::interval "
@@ -95,7 +94,7 @@ def nearest(schema: str, stream: Stream) -> Composed:
         "greatest(t.window_start - asked.window_start, asked.window_start - t.window_start), "
         "t.window_start LIMIT 1) AS found ON true ORDER BY asked._place"
     ).format(
-        found=SQL(", ").join(named("found", each) for each in (WINDOW_START, *measures)),
+        found=SQL(", ").join(named("found", each.name) for each in stream.answer),
         arrays=_arrays(columns),
         names=_listed(column.name for column in columns),
         table=named(schema, stream.name),
@@ -106,7 +105,7 @@ def nearest(schema: str, stream: Stream) -> Composed:
 def _primary(stream: Stream) -> list[Column]:
     """The columns that identify a window's row: its keys and its start."""
     named = {column.name: column for column in stream.columns}
-    return [named[name] for name in (*stream.keys, WINDOW_START)]
+    return [named[name] for name in stream.identity]
 
 
 def _listed(names: Iterable[str]) -> Composed:

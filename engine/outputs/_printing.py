@@ -158,6 +158,7 @@ class StdoutWriter(Writer):
         self._take(_GONE, stream, rows, {"retracted": True})
 
     def _take(self, part: str, stream: Stream, rows: pa.RecordBatch, more: dict[str, Any]) -> None:
+        from engine.outputs._values import objects
         from engine.outputs._values import rows as tuples
 
         if self.limit is not None:
@@ -165,12 +166,8 @@ class StdoutWriter(Writer):
             kept = self.tables.setdefault((stream.name, part), _Rows(self.limit))
             kept.add(tuples(rows), rows.num_rows)
             return
-        for row in tuples(rows):
-            value = {
-                "stream": stream.name,
-                **dict(zip(rows.schema.names, row, strict=True)),
-                **more,
-            }
+        for row in objects(rows):
+            value = {"stream": stream.name, **row, **more}
             self._send(stream.name, json.dumps(value, ensure_ascii=False))
 
     def _send(self, stream: str, text: str) -> None:

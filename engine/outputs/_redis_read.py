@@ -11,7 +11,7 @@ from engine.outputs import OutputError, Reader, Stream
 from engine.outputs._patience import Patience
 from engine.outputs._redis_key import KeyTemplate
 from engine.outputs._redis_series import Rows
-from engine.outputs._redis_server import RedisServer, named
+from engine.outputs._redis_server import RedisServer
 from engine.plan import WINDOW_START
 from engine.types import Type
 
@@ -55,9 +55,7 @@ class RedisReader:
         found = [_nearest(start, [each[row] for each in held]) for row, start in enumerate(starts)]
         columns = [
             _array(column.type, [each[row].get(time) for row, time in enumerate(found)])
-            for column, each in zip(
-                (c for c in stream.columns if c.role == "measure"), held, strict=True
-            )
+            for column, each in zip(stream.answer[1:], held, strict=True)
         ]
         times = pa.array(
             [time if time is None else time * 1000 for time in found], pa.timestamp("us", "UTC")
@@ -75,9 +73,7 @@ class RedisReader:
         patience = self.reading.patience
         for first in range(0, len(commands), _AT_ONCE):
             part = commands[first : first + _AT_ONCE]
-            answers = named(
-                patience.who, partial(patience.call, partial(self.client.ask_all, part))
-            )
+            answers = patience.call(partial(self.client.ask_all, part))
             for start, answer in zip(starts[first : first + _AT_ONCE], answers, strict=True):
                 if isinstance(answer, Exception) or start + accuracy_ms < 0:
                     _judge(answer, patience)

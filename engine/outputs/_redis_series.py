@@ -168,16 +168,9 @@ class Rows:
     @cached_property
     def starts(self) -> pa.Array:
         """The windows' starts in milliseconds."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
+        from engine.outputs._values import milliseconds
 
-        times = self.rows.column(WINDOW_START).cast(pa.timestamp("us", "UTC"))
-        # The floor first: a cast would cut the microseconds of times before 1970 upwards.
-        return (
-            pc.floor_temporal(times, unit="millisecond")
-            .cast(pa.timestamp("ms", "UTC"))
-            .cast(pa.int64())
-        )
+        return milliseconds(self.rows.column(WINDOW_START))
 
     def samples(self, measure: str) -> Samples:
         """The samples of a measure, a row each; where there is no value, those of nulls."""

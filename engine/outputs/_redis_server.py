@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -278,12 +278,3 @@ def _reason(error: Exception, server: RedisServer) -> str:
         "closed": "the connection was closed",
     }
     return next((told for part, told in table.items() if part in text), str(error).split("\n")[0])
-
-
-def named(who: str, question: Callable[[], Any]) -> Any:
-    """What the question gives; an ``OutputError`` names output and server."""
-    try:
-        return question()
-    except OutputError as error:
-        told = str(error)
-        raise OutputError(told if told.startswith(who) else f"{who}: {told}") from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.outputs import STOP, OutputError, Refused, Stream, Writer
 from engine.outputs._patience import Patience
 from engine.outputs._redis_series import Rows, Samples, Series, joined
-from engine.outputs._redis_server import RedisServer, named
+from engine.outputs._redis_server import RedisServer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,7 +105,7 @@ class RedisWriter(Writer):
                 raise OutputError(f"{patience.who}: the task has been given up")
             act(piece)
 
-        named(patience.who, lambda: patience.call(attempt))
+        patience.call(attempt)
 
     def _add(self, piece: Samples) -> None:
         refused = _errors(self.client.add(piece))

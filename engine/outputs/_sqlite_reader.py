@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.outputs import OutputError, Stream
+from engine.outputs._names import quoted
 from engine.outputs._values import iso, texts
+from engine.outputs.sqlite import column_names, connect
+from engine.plan import WINDOW_START
 from engine.spark.arrow import ARROW
 
 
 class SqliteReader:
-    """The past, from the tables that the output writes.
+    """The past, from the tables that the output writes."""
 
-    Args:
-        connect: opens the database.
-        names: the columns' names in a stream's table, in the stream's order.
-        quoted: an identifier for SQL.
-    """
-
-    def __init__(
-        self,
-        output: str,
-        connect: Callable[[], sqlite3.Connection],
-        names: Callable[[Stream], Sequence[str]],
-        quoted: Callable[[str], str],
-    ) -> None:
-        self.output, self.names, self.quoted = output, names, quoted
-        self.connection = connect()
+    def __init__(self, path: str, output: str) -> None:
+        self.output = output
+        self.connection = connect(path)
 
     def find(self, stream: Stream, asked: pa.RecordBatch, accuracy_ms: int) -> pa.RecordBatch:
         """Of two windows that are as near the earlier one answers."""
         accuracy = pa.scalar(accuracy_ms * 1000, pa.duration("us"))
-        starts = asked.column("window_start")
+        starts = asked.column(WINDOW_START)
         first = iso(pc.subtract(starts, accuracy)).to_pylist()
         last = iso(pc.add(starts, accuracy)).to_pylist()
         keys = [texts(asked.column(key)) for key in stream.keys]
@@ -50,11 +41,11 @@ class SqliteReader:
         return _answer(stream, found)
 
     def _nearest(self, stream: Stream, rows: list[tuple[Any, ...]]) -> sqlite3.Cursor:
-        named = dict(zip((each.name for each in stream.columns), self.names(stream), strict=True))
-        column = {name: f"w.{self.quoted(named[name])}" for name in named}
+        names = zip(stream.columns, column_names(stream), strict=True)
+        column = {each.name: f"w.{quoted(name)}" for each, name in names}
         places = [f"k{place}" for place in range(len(stream.keys))]
-        start = column["window_start"]
-        read = [start, *(column[each.name] for each in _measures(stream))]
+        start = column[WINDOW_START]
+        read = [column[each.name] for each in stream.answer]
         same = [f"{column[key]} = a.{at}" for key, at in zip(stream.keys, places, strict=True)]
         away = f"abs(julianday({start}) - julianday(a.start))"
         self.connection.execute("DROP TABLE IF EXISTS temp.asked")
@@ -70,7 +61,7 @@ class SqliteReader:
             f"SELECT _place, {', '.join(read)} FROM ("
             f"SELECT a._place, w.*, row_number() OVER "
             f"(PARTITION BY a._place ORDER BY round({away} * 86400000), {start}) AS _rank "
-            f"FROM temp.asked a CROSS JOIN {self.quoted(stream.name)} w WHERE {where}) w "
+            f"FROM temp.asked a CROSS JOIN {quoted(stream.name)} w WHERE {where}) w "
             "WHERE _rank = 1"
         )
 
@@ -78,22 +69,16 @@ class SqliteReader:
         self.connection.close()
 
 
-def _measures(stream: Stream) -> list[Any]:
-    return [each for each in stream.columns if each.role == "measure"]
-
-
 def _answer(stream: Stream, found: Sequence[Sequence[Any] | None]) -> pa.RecordBatch:
-    start = next(each for each in stream.columns if each.name == "window_start")
-    columns = [start, *_measures(stream)]
     arrays = []
-    for place, column in enumerate(columns):
+    for place, column in enumerate(stream.answer):
         values = pa.array([None if row is None else row[place] for row in found])
         kind = ARROW[column.type]
         if pa.types.is_timestamp(kind):
             arrays.append(_times(values.cast(pa.string()), kind))
         else:
             arrays.append(values.cast(kind))
-    return pa.RecordBatch.from_arrays(arrays, [each.name for each in columns])
+    return pa.RecordBatch.from_arrays(arrays, [each.name for each in stream.answer])
 
 
 def _times(written: pa.StringArray, kind: pa.DataType) -> pa.Array:

@@ -27,11 +27,9 @@ class Json(Files):
         return self.SUFFIX + SUFFIXES[self.compression]
 
     def encode(self, rows: pa.Table, to: Any) -> None:
-        from engine.outputs._values import rows as tuples
+        from engine.outputs._values import objects
 
         with compressed(to, self.compression) as file:
             for batch in rows.to_batches():
-                names = batch.schema.names
-                objects = (dict(zip(names, row, strict=True)) for row in tuples(batch))
-                lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in objects)
+                lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in objects(batch))
                 file.write("".join(lines).encode("utf-8", "replace"))

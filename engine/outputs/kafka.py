@@ -128,11 +128,9 @@ class Kafka(Target):
         )
 
     def probe(self, job: Job) -> str:
-        from engine.outputs._kafka_write import named
-
         # One attempt is enough to say who answers.
         patience = Patience(job.output, str(self.brokers), seconds=0.0)
-        counts = named(patience, partial(partitions, self.brokers, self.topics(job)))
+        counts = patience.call(partial(partitions, self.brokers, self.topics(job)))
         missing = [name for name, count in counts.items() if count is None]
         if missing and not self.create:
             raise OutputError(f"{patience.who}: {_lacking(missing)}")
@@ -158,12 +156,10 @@ class OpenKafka(Open):
     """The driver's side: brokers that answer, and have the topics."""
 
     def __init__(self, target: Kafka, job: Job) -> None:
-        from engine.outputs._kafka_write import named
-
         self.target = target
         self.patience = Patience(job.output, str(target.brokers), job.notices)
         first = Patience(job.output, str(target.brokers), job.notices, START_SECONDS)
-        named(first, partial(_prepare, target, target.topics(job)))
+        first.call(partial(_prepare, target, target.topics(job)))
 
     def begin(self, batch: Batch) -> Factory:
         from engine.outputs._kafka_write import KafkaWriter

@@ -24,7 +24,7 @@ from engine.outputs import (
 from engine.outputs._patience import START_SECONDS, Patience
 from engine.outputs._redis_key import KeyTemplate
 from engine.outputs._redis_series import Rule, Series
-from engine.outputs._redis_server import RedisClient, RedisServer, named
+from engine.outputs._redis_server import RedisClient, RedisServer
 from engine.plan import Column
 from engine.types import NUMBERS, Type
 
@@ -197,8 +197,8 @@ class Redis(Target):
         patience = Patience(job.output, str(self.server))
         client = self.server.client()
         try:
-            told: str = named(patience.who, partial(_who, client))
-            named(patience.who, partial(_may_write, client, self._examples(job.streams)))
+            told: str = patience.named(partial(_who, client))
+            patience.named(partial(_may_write, client, self._examples(job.streams)))
         finally:
             client.close()
         return f"{patience.server}: {told}"
@@ -227,7 +227,7 @@ class OpenRedis(Open):
         first = Patience(job.output, str(target.server), job.notices, START_SECONDS)
         client = target.server.client()
         try:
-            named(first.who, lambda: first.call(partial(_has_module, client)))
+            first.call(partial(_has_module, client))
         finally:
             client.close()
 

@@ -23,6 +23,7 @@ from engine.outputs import (
     Target,
     Writer,
 )
+from engine.outputs._names import quoted
 from engine.types import Type
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class OpenSqlite(Open):
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(_connect(self.path)) as connection:
+            with closing(connect(self.path)) as connection:
                 yield connection
         except sqlite3.Error as error:
             raise OutputError(f"output '{self.job.output}': {self.path}: {error}") from error
@@ -131,17 +132,13 @@ class OpenSqlite(Open):
         )
 
     def reader(self) -> Callable[[], Reader]:
-        return partial(_reader, self.path, self.job.output)
+        from engine.outputs._sqlite_reader import SqliteReader
+
+        return partial(SqliteReader, self.path, self.job.output)
 
     def close(self) -> None:
         with self._connection() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _reader(path: str, output: str) -> Reader:
-    from engine.outputs._sqlite_reader import SqliteReader
-
-    return SqliteReader(output, partial(_connect, path), _names, quoted)
 
 
 class SqliteWriter(Writer):
@@ -154,12 +151,13 @@ class SqliteWriter(Writer):
         self.written: dict[str, tuple[int, int]] = {}
 
     def write(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        from engine.outputs._values import in_order
         from engine.outputs._values import rows as tuples
 
         try:
             connection = self._begun()
             if stream.is_windowed:
-                connection.executemany(_upsert(stream), tuples(_in_order(stream, rows)))
+                connection.executemany(_upsert(stream), tuples(in_order(stream, rows)))
             else:
                 self._append(connection, stream, tuples(rows))
         except sqlite3.Error as error:
@@ -169,14 +167,14 @@ class SqliteWriter(Writer):
         from engine.outputs._values import rows as tuples
 
         try:
-            rows = rows.select([*stream.keys, "window_start"])
+            rows = rows.select(list(stream.identity))
             self._begun().executemany(_delete(stream), tuples(rows))
         except sqlite3.Error as error:
             raise OutputError(f"output '{self.output}': {self.path}: {error}") from error
 
     def _begun(self) -> sqlite3.Connection:
         if self.connection is None:
-            self.connection = _connect(self.path)
+            self.connection = connect(self.path)
             self.connection.execute("PRAGMA synchronous = NORMAL")
             self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self.connection.execute("BEGIN IMMEDIATE")
@@ -213,21 +211,9 @@ class SqliteWriter(Writer):
             self.connection.close()
 
 
-def _in_order(stream: Stream, rows: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows as the table's key orders them: neighbours there are on one page."""
-    import pyarrow.compute as pc
-
-    order = [(name, "ascending") for name in (*stream.keys, "window_start")]
-    return rows.take(pc.sort_indices(rows, sort_keys=order))
-
-
-def _connect(path: str) -> sqlite3.Connection:
+def connect(path: str) -> sqlite3.Connection:
+    """A connection that commits each statement, and waits for its turn."""
     return sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-
-
-def quoted(name: str) -> str:
-    """An identifier for SQL, whatever characters it has."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def columns(names: Iterable[str]) -> list[str]:
@@ -250,14 +236,15 @@ def columns(names: Iterable[str]) -> list[str]:
     return found
 
 
-def _names(stream: Stream) -> list[str]:
+def column_names(stream: Stream) -> list[str]:
+    """The columns' names in the stream's table, in the stream's order."""
     return columns(column.name for column in stream.columns)
 
 
 def _primary(stream: Stream) -> list[str]:
     """The names in the table of what identifies a window's row: its keys and its start."""
-    named = dict(zip((each.name for each in stream.columns), _names(stream), strict=True))
-    return [named[key] for key in stream.keys] + [named["window_start"]]
+    named = dict(zip((each.name for each in stream.columns), column_names(stream), strict=True))
+    return [named[name] for name in stream.identity]
 
 
 def _make_table(connection: sqlite3.Connection, stream: Stream) -> None:
@@ -265,7 +252,7 @@ def _make_table(connection: sqlite3.Connection, stream: Stream) -> None:
     table = quoted(stream.name)
     declared = {
         name: _TYPES.get(column.type, "INTEGER")
-        for name, column in zip(_names(stream), stream.columns, strict=True)
+        for name, column in zip(column_names(stream), stream.columns, strict=True)
     }
     present = connection.execute(f"PRAGMA table_info({table})").fetchall()
     if not present:
@@ -288,7 +275,7 @@ def _make_table(connection: sqlite3.Connection, stream: Stream) -> None:
 
 
 def _insert(stream: Stream) -> str:
-    names = _names(stream)
+    names = column_names(stream)
     places = ", ".join("?" * len(names))
     return f"INSERT INTO {quoted(stream.name)} ({', '.join(map(quoted, names))}) VALUES ({places})"
 
@@ -300,7 +287,7 @@ def _delete(stream: Stream) -> str:
 
 def _upsert(stream: Stream) -> str:
     primary = _primary(stream)
-    updated = [quoted(name) for name in _names(stream) if name not in primary]
+    updated = [quoted(name) for name in column_names(stream) if name not in primary]
     changes = ", ".join(f"{name} = excluded.{name}" for name in updated)
     conflict = ", ".join(map(quoted, primary))
     return f"{_insert(stream)} ON CONFLICT ({conflict}) DO UPDATE SET {changes}"

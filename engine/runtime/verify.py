@@ -19,7 +19,8 @@ from typing import Any
 
 from engine import plan
 from engine.catalog import Catalog
-from engine.outputs.sqlite import Sqlite, quoted
+from engine.outputs._names import quoted
+from engine.outputs.sqlite import Sqlite
 from engine.runtime.ledger import Ledger
 from engine.runtime.run import BATCH, DONE, FAILED, ONCE, Run, ledger, told
 from engine.types import Type
