@@ -11,6 +11,8 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
+from engine.outputs._tls import speaks_tls
+
 _TRUST, _OWN = "kafka.ssl.truststore.location", "kafka.ssl.keystore.location"
 _CHECK = "check 'kafka.security.protocol' and the port"
 #: How a user is told with a password; what GSSAPI says is left to the client.
@@ -81,22 +83,38 @@ def _greet(
         if "ALERT" in str(getattr(error, "reason", "")):
             told = f"the broker does not trust the client's certificate, or wants one; see '{_OWN}'"
             raise _RefusedError(told) from None
-        if _speaks(address, not context, seconds):
-            told = f"the broker speaks {'no ' if context else ''}TLS; {_CHECK}"
-            raise _RefusedError(told) from None
+        if (why := _other_way(address, context, options, seconds)) is not None:
+            raise _RefusedError(f"the broker {why}; {_CHECK}") from None
 
 
-def _speaks(address: str, has_tls: bool, seconds: float) -> bool:
-    """Whether the broker answers with TLS, or without; it is told nothing."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+def _other_way(
+    address: str, context: ssl.SSLContext | None, options: Mapping[str, Any], seconds: float
+) -> str | None:
+    """What the broker would answer to; None where that is not known."""
+    from kafka.errors import IllegalSaslStateError
+
+    if context is None and speaks_tls(*_split(address), seconds):
+        return "speaks TLS"
+    if context is not None and _handshake(address, None, seconds) is not None:
+        return "speaks no TLS"
+    if "SASL" not in options.get("security_protocol", ""):
+        code = _handshake(address, context, seconds)
+        if code not in (None, IllegalSaslStateError.errno):
+            return "asks for a user"
+    return None
+
+
+def _handshake(address: str, context: ssl.SSLContext | None, seconds: float) -> int | None:
     try:
-        with _Talk(address, context if has_tls else None, seconds) as talk:
-            if not has_tls:
-                talk.shake_hands("PLAIN")
+        with _Talk(address, context, seconds) as talk:
+            return talk.shake_hands("PLAIN")
     except OSError:
-        return False
-    return True
+        return None
+
+
+def _split(address: str) -> tuple[str, str]:
+    host, _, port = (address if ":" in address else f"{address}:9092").rpartition(":")
+    return host.strip("[]"), port
 
 
 class _Talk:
@@ -105,8 +123,7 @@ class _Talk:
     def __init__(self, address: str, context: ssl.SSLContext | None, seconds: float) -> None:
         from kafka.protocol.parser import KafkaProtocol
 
-        host, _, port = (address if ":" in address else f"{address}:9092").rpartition(":")
-        self.host = host.strip("[]")
+        self.host, port = _split(address)
         # As text, so that a port that is none is an address that nobody has.
         self.socket = socket.create_connection((self.host, port), seconds)  # type: ignore[arg-type]
         try:
@@ -126,16 +143,20 @@ class _Talk:
     def log_in(self, options: Mapping[str, Any]) -> None:
         from kafka.errors import IllegalSaslStateError, UnsupportedSaslMechanismError
         from kafka.net.sasl import get_sasl_mechanism
+        from kafka.protocol.metadata import MetadataRequest
         from kafka.protocol.sasl import SaslAuthenticateRequest
 
-        has_user = "SASL" in options.get("security_protocol", "")
-        name = options.get("sasl_mechanism", "PLAIN") if has_user else "PLAIN"
+        if "SASL" not in options.get("security_protocol", ""):
+            # A broker that asks for a user closes the connection now.
+            self.ask(MetadataRequest(topics=[], version=1))
+            return
+        name = options["sasl_mechanism"]
         code = self.shake_hands(name)
-        if has_user == (code == IllegalSaslStateError.errno):
-            raise _RefusedError(f"the broker asks for {'no' if has_user else 'a'} user; {_CHECK}")
-        if has_user and code == UnsupportedSaslMechanismError.errno:
+        if code == IllegalSaslStateError.errno:
+            raise _RefusedError(f"the broker asks for no user; {_CHECK}")
+        if code == UnsupportedSaslMechanismError.errno:
             raise _RefusedError(f"the brokers do not know the 'kafka.sasl.mechanism' {name}")
-        if not has_user or name not in _BY_PASSWORD:
+        if name not in _BY_PASSWORD:
             return
         mechanism = get_sasl_mechanism(name)(host=self.host, **options)
         while not mechanism.is_done():
