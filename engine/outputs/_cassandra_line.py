@@ -76,6 +76,7 @@ class CassandraLine:
     session: Session | None = None
     prepared: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
+    was_connected: bool = False
 
     def call(self, act: Callable[[Session], T]) -> T:
         """What ``act`` gives; it is done again, whole, where it failed by what passes.
@@ -126,6 +127,7 @@ class CassandraLine:
             if self.session is None:
                 self.cluster = connection(self.target)
                 self.session = self.cluster.connect()
+                self.was_connected = True
             return act(self.session)
         except (
             cassandra.DriverException,
@@ -153,7 +155,7 @@ class CassandraLine:
             why = f"its certificate is not trusted: {found[1]}; name its authority's in 'ca_file'"
         elif target.tls and _NO_TLS.search(told):
             why = "it speaks no TLS; check 'tls' and 'port'"
-        elif not target.tls and _CUT.search(told):
+        elif not target.tls and not self.was_connected and _CUT.search(told):
             seconds = milliseconds(target.timeout) / 1000
             if any(speaks_tls(each, target.port, seconds) for each in target.hosts):
                 why = 'it speaks TLS; write "tls": true'
