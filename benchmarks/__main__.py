@@ -7,6 +7,7 @@ import benchmarks.fused.run
 import benchmarks.ledger
 import benchmarks.soak.run
 import benchmarks.startup.run
+import benchmarks.stores.cassandra
 import benchmarks.stores.influx
 import benchmarks.stores.postgres
 import benchmarks.stores.redis
@@ -23,6 +24,7 @@ BENCHMARKS = {
     "influx": benchmarks.stores.influx.main,
     "postgres": benchmarks.stores.postgres.main,
     "redis": benchmarks.stores.redis.main,
+    "cassandra": benchmarks.stores.cassandra.main,
 }
 
 

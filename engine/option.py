@@ -50,7 +50,8 @@ def option(doc: str, default: Any = _MISSING, **about: Any) -> Any:
         about: the other members of ``Option``.
     """
     told = Option(doc, **about)
-    made = partial(field, metadata={"option": told}, repr=not told.secret)
+    # Among options that pass through there are secrets too.
+    made = partial(field, metadata={"option": told}, repr=not (told.secret or told.prefix))
     if default is _MISSING:
         return made()
     if isinstance(default, dict | list):

@@ -34,7 +34,7 @@ _SERVERS = {
     "influx1": {"influx1"},
     "influx2": {"influx2"},
     "redis": {"redis", "redis_tls", "redis_cluster"},
-    "cassandra": {"cassandra", "cassandra_guarded"},
+    "cassandra": {"cassandra", "cassandra_guarded", "cassandra_tls"},
     "postgres": {"postgres"},
 }
 
@@ -171,6 +171,12 @@ def cassandra() -> Iterator[CassandraNode]:
 def cassandra_guarded() -> Iterator[CassandraNode]:
     """A Cassandra node that asks for a password and checks rights."""
     yield from _running(lambda: CassandraNode(guarded=True))
+
+
+@pytest.fixture(scope="session")
+def cassandra_tls() -> Iterator[CassandraNode]:
+    """A Cassandra node over TLS that asks for a password."""
+    yield from _running(lambda: CassandraNode(guarded=True, tls=True))
 
 
 @pytest.fixture(scope="session")

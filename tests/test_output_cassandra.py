@@ -249,3 +249,43 @@ def test_who_may_not_is_told_without_secrets(cassandra_guarded: CassandraNode) -
         assert str(caught.value).startswith("output 'store': Cassandra at 127.0.0.1:")
         assert "hunter2" not in text
     assert place.execute("SELECT v FROM w") == [(1.0,)]
+
+
+MISTAKES = {
+    "no authority": ({"ca_file": None}, "its certificate is not trusted: self-signed certificate"),
+    "no file": ({"ca_file": "/no/authority.pem"}, "'ca_file': '/no/authority.pem': no such file"),
+    "no PEM": ({"ca_file": __file__}, f"'ca_file': '{__file__}': holds no certificates, as PEM"),
+    "no TLS": ({"tls": False}, 'it speaks TLS; write "tls": true'),
+    "password": ({"password": "hunter2"}, "Provided username cassandra and/or password are"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_is_wrong_with_tls_is_told_at_once(cassandra_tls: CassandraNode, mistake: str) -> None:
+    changes, expected = MISTAKES[mistake]
+    place = Place(cassandra_tls)
+    who = {"username": place.server.username, "password": place.server.password}
+    known = {"tls": True, "ca_file": str(place.server.certificate), **who}
+    of = stream(k="string key", v="double")
+    for ask in ("open", "probe"):
+        with pytest.raises(OutputError) as told:
+            getattr(place.target(**{**known, **changes}), ask)(job(of))
+        where = f"output 'store': Cassandra at 127.0.0.1:{place.server.port}: "
+        assert str(told.value).startswith(where + expected)
+        assert "hunter2" not in repr(told.value)
+
+
+def test_tls_with_a_node_that_speaks_none_is_told_at_once(place: Place) -> None:
+    for ask in ("open", "probe"):
+        with pytest.raises(OutputError, match="it speaks no TLS; check 'tls' and 'port'"):
+            getattr(place.target(tls=True), ask)(job(stream(k="string key", v="double")))
+
+
+def test_a_file_that_there_is_not_is_a_problem(place: Place) -> None:
+    told: list[tuple[str, ...]] = []
+    for options in ({"ca_file": "/no/x.pem"}, {"ca_file": "/no/x.pem", "tls": True}):
+        place.target(**options).check(lambda *each: told.append(each))
+    assert [each[:2] for each in told] == [
+        ("ca_file", "'ca_file' is of no use without 'tls'"),
+        ("ca_file", "there is no file '/no/x.pem'"),
+    ]

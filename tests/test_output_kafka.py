@@ -215,7 +215,7 @@ def test_options_of_the_client_are_taken_by_their_names_in_java() -> None:
         "linger_ms": 7,
     }
     target = Kafka(server="h", topic="t", passed={"kafka.sasl.jaas.config": jaas})
-    assert "sword" not in repr(target.brokers)
+    assert "sword" not in repr(target) + repr(target.brokers)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +227,16 @@ def test_options_of_the_client_are_taken_by_their_names_in_java() -> None:
         ({"kafka.linger.ms": "soon"}, "'kafka.linger.ms' must be a whole number, is 'soon'"),
         ({"kafka.ssl.keystore.type": "JKS"}, "'kafka.ssl.keystore.type' must be PEM"),
         ({"kafka.sasl.jaas.config": "x"}, "'kafka.sasl.jaas.config' lacks username"),
+        (
+            {"kafka.security.protocol": "ssl"},
+            "'kafka.security.protocol' must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, is",
+        ),
+        ({"kafka.sasl.mechanism": "OAUTHBEARER"}, "'kafka.sasl.mechanism' must be PLAIN, SCRAM-"),
+        ({"kafka.security.protocol": "SASL_SSL"}, "'kafka.security.protocol' with SASL needs 'ka"),
+        (
+            {"kafka.security.protocol": "SASL_SSL", "kafka.sasl.mechanism": "PLAIN"},
+            "'kafka.sasl.mechanism' PLAIN needs 'kafka.sasl.jaas.config'",
+        ),
         ({"timeout": "0 seconds"}, "'timeout' must be more than 0"),
         ({"server": None}, "the output 'kafka' needs either 'server' or 'bootstrap_servers'"),
     ],

@@ -82,6 +82,7 @@ class Kafka(Records):
     def frame(self, spark: SparkSession, streaming: bool, name: str) -> DataFrame:
         from pyspark.sql import functions as F
 
+        self._greet()
         reader = (spark.readStream if streaming else spark.read).format("kafka")
         options = {
             "kafka.bootstrap.servers": self.brokers,
@@ -109,15 +110,34 @@ class Kafka(Records):
 
         return [F.col("_topic"), F.col("_partition"), F.col("_offset")]
 
+    def _greet(self) -> None:
+        """Asks the brokers first: Spark takes minutes to give up, and does not say why."""
+        from engine.outputs._kafka_client import settings
+        from engine.outputs._kafka_greeting import refusal
+
+        try:
+            options = settings(self._reached_by())
+        except ValueError:  # such as a keystore of Java: nobody but Spark can use that
+            return
+        if (why := refusal(self.brokers, options, _PROBE_MS)) is not None:
+            raise InputError(f"{self.brokers}: {why}")
+
+    def _reached_by(self) -> dict[str, str]:
+        """Of the options of Java's client those that say how a broker is reached."""
+        from engine.outputs._kafka_client import KNOWN
+
+        found = {name: str(value) for name, value in self.passed.items() if name in KNOWN}
+        stores = {name.rpartition(".")[0] for name in found if name.endswith("store.location")}
+        # Java's own kind of keystore is what is meant where nothing is said.
+        return {**{f"{store}.type": "JKS" for store in stores}, **found}
+
     def probe(self) -> str:
         from engine.outputs import OutputError
-        from engine.outputs._kafka_client import KNOWN, Brokers, partitions, settings
+        from engine.outputs._kafka_client import Brokers, partitions, settings
         from engine.outputs._patience import PassingError
 
-        # Of the options of Java's client those that say how a broker is reached.
-        passed = {name: str(value) for name, value in self.passed.items() if name in KNOWN}
         try:
-            brokers = Brokers(self.brokers, _PROBE_MS, settings(passed))
+            brokers = Brokers(self.brokers, _PROBE_MS, settings(self._reached_by()))
             counts = partitions(brokers, self.topics, "READ")
         except (OutputError, PassingError) as error:
             raise InputError(f"{self.brokers}: {error}") from None

@@ -30,6 +30,7 @@ from cassandra.protocol import ErrorMessage, SyntaxException
 from engine.config.durations import milliseconds
 from engine.outputs import OutputError
 from engine.outputs._patience import PassingError, Patience, RowError
+from engine.outputs._tls import speaks_tls
 
 if TYPE_CHECKING:
     from engine.outputs.cassandra import Cassandra
@@ -52,6 +53,10 @@ _CURES = (
     (cassandra.AuthenticationFailed, "; check 'username' and 'password'"),
     (cassandra.Unauthorized, "; grant it"),
 )
+#: What the driver says of TLS, which it takes for a network that fails.
+_UNTRUSTED = re.compile(r"certificate verify failed: (.*?)\.? \(_ssl")
+_NO_TLS = re.compile(r"wrong.version.number|record.layer.failure")
+_CUT = re.compile(r"reset by peer|closed|eof")
 #: Of errors about a request, those that are not about the values of its row.
 _NOT_THE_ROW = r"unconfigured table|[Kk]eyspace .* does not exist|[Uu]ndefined column|Unknown ident"
 
@@ -71,6 +76,7 @@ class CassandraLine:
     session: Session | None = None
     prepared: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
+    was_connected: bool = False
 
     def call(self, act: Callable[[Session], T]) -> T:
         """What ``act`` gives; it is done again, whole, where it failed by what passes.
@@ -121,6 +127,7 @@ class CassandraLine:
             if self.session is None:
                 self.cluster = connection(self.target)
                 self.session = self.cluster.connect()
+                self.was_connected = True
             return act(self.session)
         except (
             cassandra.DriverException,
@@ -138,7 +145,22 @@ class CassandraLine:
                 told = f"{self.patience.who}: {_short(cause)}{cure}"
                 self.close()
                 raise OutputError(told) from error
+            self._judge_tls(_short(cause))
             raise PassingError(_short(cause)) from error
+
+    def _judge_tls(self, told: str) -> None:
+        """Stops where one side speaks TLS and the other does not, or is not trusted."""
+        target, why = self.target, None
+        if (found := _UNTRUSTED.search(told)) is not None:
+            why = f"its certificate is not trusted: {found[1]}; name its authority's in 'ca_file'"
+        elif target.tls and _NO_TLS.search(told):
+            why = "it speaks no TLS; check 'tls' and 'port'"
+        elif not target.tls and not self.was_connected and _CUT.search(told):
+            seconds = milliseconds(target.timeout) / 1000
+            if any(speaks_tls(each, target.port, seconds) for each in target.hosts):
+                why = 'it speaks TLS; write "tls": true'
+        if why is not None:
+            raise OutputError(f"{self.patience.who}: {why}") from None
 
     def _prepared(self, session: Session, statement: str) -> Any:
         if statement not in self.prepared:
@@ -187,7 +209,12 @@ def connection(target: Cassandra) -> Cluster:
 def _tls(target: Cassandra) -> Any:
     import ssl
 
-    return ssl.create_default_context(cafile=target.ca_file)
+    try:
+        return ssl.create_default_context(cafile=target.ca_file)
+    except OSError as error:
+        is_read = isinstance(error, ssl.SSLError)
+        told = "holds no certificates, as PEM" if is_read else str(error.strerror).lower()
+        raise ValueError(f"'ca_file': '{target.ca_file}': {told}") from None
 
 
 def _of_the_row(error: Exception) -> RowError | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.outputs import OutputError
+from engine.outputs._kafka_greeting import refusal
 from engine.outputs._patience import PassingError
 
 #: Options that the engine sets itself: on them rests that nothing is lost or doubled.
@@ -24,12 +25,18 @@ _AS_THEY_ARE = (
     *("client.id", "security.protocol", "sasl.mechanism", "sasl.kerberos.service.name"),
     *("ssl.key.password",),
 )
+_CHOICES = {
+    "security.protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    # OAUTHBEARER would want code of the user's.
+    "sasl.mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"),
+}
 _NUMBERS = (
     *("linger.ms", "batch.size", "max.request.size", "request.timeout.ms", "retry.backoff.ms"),
     *("metadata.max.age.ms", "connections.max.idle.ms", "send.buffer.bytes"),
     *("receive.buffer.bytes", "reconnect.backoff.ms", "reconnect.backoff.max.ms"),
     *("max.in.flight.requests.per.connection",),
 )
+_PROTOCOL = "kafka.security.protocol"
 _JAAS, _CHECKS = "kafka.sasl.jaas.config", "kafka.ssl.endpoint.identification.algorithm"
 _STORES = {"kafka.ssl.truststore": ("ssl_cafile",), "kafka.ssl.keystore": ("ssl_certfile",)}
 _RENAMED = {"ssl_key_password": "ssl_password"}
@@ -51,6 +58,8 @@ def settings(passed: Mapping[str, str]) -> dict[str, Any]:
     for name, value in passed.items():
         plain = name.removeprefix("kafka.")
         python = _RENAMED.get(plain.replace(".", "_"), plain.replace(".", "_"))
+        if value not in _CHOICES.get(plain, (value,)):
+            raise ValueError(name, f"'{name}' must be {_or(_CHOICES[plain])}, is '{value}'")
         if plain in _AS_THEY_ARE:
             found[python] = value
         elif plain in _NUMBERS:
@@ -66,7 +75,22 @@ def settings(passed: Mapping[str, str]) -> dict[str, Any]:
                 found[of] = value
         elif value.upper() != "PEM":
             raise ValueError(name, f"'{name}' must be PEM; Python reads no keystores of Java")
+    if "SASL" in found.get("security_protocol", ""):
+        _check_login(found)
     return found
+
+
+def _check_login(found: Mapping[str, Any]) -> None:
+    """A user needs a mechanism, and one with a password needs that."""
+    if "sasl_mechanism" not in found:
+        raise ValueError(_PROTOCOL, f"'{_PROTOCOL}' with SASL needs 'kafka.sasl.mechanism'")
+    if found["sasl_mechanism"] != "GSSAPI" and "sasl_plain_password" not in found:
+        told = f"'kafka.sasl.mechanism' {found['sasl_mechanism']} needs '{_JAAS}'"
+        raise ValueError("kafka.sasl.mechanism", told)
+
+
+def _or(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
 def _credentials(jaas: str) -> dict[str, str]:
@@ -124,17 +148,30 @@ class Brokers:
             for name, value in self.options.items()
             if name in from_user or name.startswith(("ssl_", "sasl_"))
         }
+        # The client itself would take its whole time to find out nothing.
+        self._greet()
         return self._made(KafkaAdminClient, shared)
 
     def _made(self, kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+        from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+
         # What goes wrong is told by the engine, once and in a sentence.
         logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
         with told(self):
-            return kind(
-                bootstrap_servers=self.addresses.split(","),
-                bootstrap_timeout_ms=self.timeout_ms,
-                **options,
-            )
+            try:
+                return kind(
+                    bootstrap_servers=self.addresses.split(","),
+                    bootstrap_timeout_ms=self.timeout_ms,
+                    **options,
+                )
+            except (KafkaConnectionError, KafkaTimeoutError):
+                self._greet()
+                raise
+
+    def _greet(self) -> None:
+        why = refusal(self.addresses, self.options, self.timeout_ms)
+        if why is not None:
+            raise OutputError(why)
 
 
 def partitions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,10 @@ class Cassandra(Target):
             say("keyspace", _no_name(self.keyspace), "it has letters, digits and _, 48 at most")
         if self.ttl is not None and not 1_000 <= milliseconds(self.ttl) <= _LONGEST_MS:
             say("ttl", f"'{self.ttl}' is no time to live", "it is a second to 20 years")
+        if self.ca_file is not None and not self.tls:
+            say("ca_file", "'ca_file' is of no use without 'tls'", 'write "tls": true')
+        elif self.ca_file is not None and not os.path.isfile(self.ca_file):
+            say("ca_file", f"there is no file '{self.ca_file}'", "certificates, as PEM")
 
     def check_streams(self, streams: Mapping[str, Sequence[Column]], say: Say) -> None:
         for name in streams:

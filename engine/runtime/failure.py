@@ -30,6 +30,14 @@ _KNOWN = (
         r"org\.apache\.kafka\.common\.errors\.TimeoutException",
         "the broker does not answer; is the address right, and is it running?",
     ),
+    (
+        r"SaslAuthenticationException",
+        "the brokers do not take this user; check 'kafka.sasl.jaas.config'",
+    ),
+    (
+        r"SslAuthenticationException",
+        "the brokers' certificate is not trusted, or ours by them; check 'kafka.ssl.…'",
+    ),
     (r"java\.net\.ConnectException: Connection refused", "connection refused; is it running?"),
     (r"java\.net\.UnknownHostException: ([^\n]+)", "there is no host '{0}'"),
     (r"No space left on device", "the disk is full"),

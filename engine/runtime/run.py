@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import plan
 from engine.check.places import Places
+from engine.inputs import InputError
 from engine.outputs import OutputError
 from engine.runtime.changes import near
 from engine.runtime.checkpoint import Checkpoint, MisfitError, reset
@@ -82,6 +83,8 @@ def told(action: Callable[[], int]) -> int:
         _say("stopped at once; the batch that was under way is read again by the next run")
     except (OutputError, RunError) as error:
         _say(str(error))
+    except InputError as error:
+        _say(f"input: {error}")
     except (MisfitError, ConfigError) as error:
         _say(str(error))
         return MISTAKE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from cassandra.policies import RoundRobinPolicy
 from tests.servers.maven import jars_of, java_command
 from tests.servers.process import listens
 from tests.servers.server import Server
+from tests.servers.tls import certificate
 
 _NODE = Path(__file__).parent / "cassandra_node"
 _PROTOCOL = 5
@@ -60,6 +62,7 @@ class CassandraNode(Server):
 
     Args:
         guarded: Asks for a password and checks rights; else everybody may do anything.
+        tls: Takes connections over TLS only; `certificate` is the authority that clients trust.
 
     Raises:
         ServerUnavailableError: There is no Java or no Maven.
@@ -69,7 +72,7 @@ class CassandraNode(Server):
     #: The administrator, as every new cluster has it.
     username = password = "cassandra"
 
-    def __init__(self, *, guarded: bool = False) -> None:
+    def __init__(self, *, guarded: bool = False, tls: bool = False) -> None:
         jars = jars_of(_NODE / "pom.xml")
         opened = [
             f"{option}={part}=ALL-UNNAMED"
@@ -77,8 +80,9 @@ class CassandraNode(Server):
             for part in parts
         ]
         self._java = java_command("a Cassandra node", jars, *_JVM_OPTIONS, *opened)
-        self.guarded = guarded
+        self.guarded, self.tls = guarded, tls
         super().__init__(ports=2)
+        self.certificate = self.folder / "certificate.pem"
         self._settings = self.folder / "cassandra.yaml"
 
     @contextmanager
@@ -88,10 +92,12 @@ class CassandraNode(Server):
         # What the driver finds out by itself, or is to choose itself, it warns about.
         profile = ExecutionProfile(RoundRobinPolicy(), request_timeout=60)
         profiles = {EXEC_PROFILE_DEFAULT: profile}
+        trust = ssl.create_default_context(cafile=str(self.certificate)) if self.tls else None
         with Cluster(
             [self.host],
             self.port,
             auth_provider=login,
+            ssl_context=trust,
             execution_profiles=profiles,
             protocol_version=_PROTOCOL,
         ) as cluster:
@@ -114,11 +120,17 @@ class CassandraNode(Server):
 
     def _prepare(self) -> None:
         (self.folder / "scratch").mkdir()
+        pair = self.folder / "pair.pem"
+        if self.tls:
+            public, private = certificate(self.folder)
+            pair.write_text(private.read_text() + public.read_text())
         text = (_NODE / "cassandra.yaml").read_text()
         for mark, value in {
             "@CLIENTS@": str(self.port),
             "@STORAGE@": str(self.ports[1]),
             "@DATA@": str(self.folder),
+            "@TLS@": str(self.tls).lower(),
+            "@PAIR@": str(pair),
             "@AUTHENTICATOR@": f"{'Password' if self.guarded else 'AllowAll'}Authenticator",
             "@AUTHORIZER@": f"{'Cassandra' if self.guarded else 'AllowAll'}Authorizer",
         }.items():

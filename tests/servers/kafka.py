@@ -17,6 +17,7 @@ from kafka.errors import KafkaError
 from tests.servers.maven import jars_of, java_command
 from tests.servers.process import ServerUnavailableError
 from tests.servers.server import Server
+from tests.servers.tls import certificate
 
 _HERE = Path(__file__).parent
 _BROKER = _HERE / "broker"
@@ -35,18 +36,28 @@ def connector_jars() -> list[Path]:
 class KafkaBroker(Server):
     """A broker without topics.
 
+    It listens at `address` for everybody, at `tls_address` over TLS, at `mutual_address` for those
+    who show a certificate that it trusts, and at `sasl_address` over TLS for `username` with
+    `password`, by PLAIN or SCRAM-SHA-256. `certificate` is the authority of both sides, `pair` a
+    certificate with its key.
+
     Raises:
-        ServerUnavailableError: There is no Java or no Maven.
+        ServerUnavailableError: There is no Java, no Maven or no openssl.
     """
 
     name = "kafka"
+    username, password = "plant", "swordfish-four"
 
     def __init__(self) -> None:
         logging = f"-Dlog4j2.configurationFile={(_BROKER / 'log4j2.properties').as_uri()}"
         jars = jars_of(_BROKER / "pom.xml")
         self._java = java_command("a Kafka broker", jars, *_JVM_OPTIONS, logging)
-        super().__init__(ports=2)
-        self.address = f"{self.host}:{self.port}"
+        super().__init__(ports=5)
+        self.address, self._controller, self.tls_address, self.mutual_address, self.sasl_address = (
+            f"{self.host}:{port}" for port in self.ports
+        )
+        self.certificate = self.folder / "certificate.pem"
+        self.pair = self.folder / "pair.pem"
         self._settings = self.folder / "server.properties"
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
@@ -125,25 +136,35 @@ class KafkaBroker(Server):
         return True
 
     def _prepare(self) -> None:
+        public, private = certificate(self.folder)
+        self.pair.write_text(private.read_text() + public.read_text())
         text = (_BROKER / "server.properties").read_text()
         for mark, value in {
-            "@BROKER@": str(self.port),
-            "@CONTROLLER@": str(self.ports[1]),
+            "@BROKER@": self.address,
+            "@CONTROLLER@": self._controller,
+            "@TLS@": self.tls_address,
+            "@MUTUAL@": self.mutual_address,
+            "@SASL@": self.sasl_address,
+            "@CERTIFICATE@": str(public),
+            "@PAIR@": str(self.pair),
+            "@USER@": self.username,
+            "@PASSWORD@": self.password,
             "@DATA@": str(self.folder / "data"),
         }.items():
             text = text.replace(mark, value)
         self._settings.write_text(text)
-        _format_storage(self._java, self._settings)
+        user = f"SCRAM-SHA-256=[name={self.username},password={self.password}]"
+        _format_storage(self._java, self._settings, user)
 
     def _command(self) -> list[str]:
         return [*self._java, "kafka.Kafka", str(self._settings)]
 
 
-def _format_storage(java: Sequence[str], settings: Path) -> None:
+def _format_storage(java: Sequence[str], settings: Path, user: str) -> None:
     # Kafka's own form of a UUID: 22 letters of URL-safe base64.
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     words = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
-    words += ["-c", str(settings)]
+    words += ["-c", str(settings), "--add-scram", user]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ServerUnavailableError(f"kafka cannot format its folder:\n{done.stdout}{done.stderr}")
