@@ -87,7 +87,9 @@ def test_rows_beside_windows_say_when_their_batch_was(job: Job, streams: list[st
     began = _now()
     job.run("--once")
     ended = _now()
-    told = {(row["_batch"], row["_arrived"]) for name in streams for row in job.rows(name, "_batch")}
+    told = {
+        (row["_batch"], row["_arrived"]) for name in streams for row in job.rows(name, "_batch")
+    }
     arrived = dict(sorted(told))
     assert len(arrived) == len(told), "one time for all rows of a batch"
     assert list(arrived) == ([0, 1, 2, 3] if "raw" in streams else [2, 3])
