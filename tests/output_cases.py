@@ -11,54 +11,51 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.cli import main
+from tests.stores import Store
 
 ROOT = Path(__file__).parent / "outputs"
 
 
-def cases(method: str) -> list[Any]:
-    """The folders of a method, as parameters of a test."""
-    return [pytest.param(each, id=each.name) for each in sorted((ROOT / method).iterdir())]
+def cases(beginning: str) -> list[tuple[str, Path]]:
+    """The folders whose name begins so, such as `influx/1`, with their names."""
+    found = ((str(each.relative_to(ROOT)), each) for each in sorted(ROOT.glob("*/*")))
+    return [(name, each) for name, each in found if name.startswith(beginning)]
 
 
 def run(
     case: Path,
     folder: Path,
-    told: Mapping[str, str],
+    store: Store,
     monkeypatch: pytest.MonkeyPatch,
-    between: Callable[[], None],
-    secrets: Iterable[str],
     capfd: pytest.CaptureFixture[str],
 ) -> str:
-    """Runs a case in a folder; gives what it said.
-
-    Args:
-        told: values of the config's `${NAME}`.
-        between: is called between two files.
-        secrets: what must not be said.
-    """
-    for name, value in told.items():
+    """Runs a case in a folder; gives what it said."""
+    for name, value in store.told.items():
         monkeypatch.setenv(name, value)
     shutil.copy(case / "config.json", folder)
     (folder / "data").mkdir()
-    status = 1 if (case / "error.txt").exists() else 0
-    said = ""
+    config = str(folder / "config.json")
+    found, said = [], ""
     for number, path in enumerate(sorted((case / "data").iterdir())):
         if number:
-            between()
+            with store.stopped():
+                pass
         shutil.copy(path, folder / "data")
-        assert main(["run", str(folder / "config.json"), "--once"]) == status
+        found.append(main(["run", config, "--once"]))
         captured = capfd.readouterr()
         said += captured.out + captured.err
-    assert main(["explain", str(folder / "config.json")]) == 0
+    found.append(main(["explain", config]))
     said += capfd.readouterr().out
-    assert not [each for each in secrets if each in said], "a secret is said"
+    # First, so that what is said below of a failure holds none.
+    assert not any(each in said for each in store.secrets), "a secret is said"
+    status = 1 if (case / "error.txt").exists() else 0
+    assert found == [*[status] * (len(found) - 1), 0], said
     return said
 
 

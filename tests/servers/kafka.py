@@ -84,7 +84,7 @@ class KafkaBroker(Server):
             timestamps_ms: One for each record, UTC epoch milliseconds; without it, now.
             headers: Go with every record.
         """
-        if topic not in self._topics():
+        if topic not in self.topics():
             self.create_topic(topic)
         pairs = ((None, record) if isinstance(record, bytes) else record for record in records)
         times = timestamps_ms if timestamps_ms is not None else repeat(None)
@@ -123,14 +123,15 @@ class KafkaBroker(Server):
                     found += batch
         return sorted(found, key=lambda record: (record.partition, record.offset))
 
-    def _topics(self) -> list[str]:
+    def topics(self) -> list[str]:
+        """The names of all topics."""
         with KafkaAdminClient(bootstrap_servers=self.address) as admin:
             topics: list[str] = admin.list_topics()
         return topics
 
     def _answers(self) -> bool:
         try:
-            self._topics()
+            self.topics()
         except (KafkaError, OSError):
             return False
         return True
