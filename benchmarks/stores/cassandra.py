@@ -8,36 +8,23 @@ are there already, with as many under way. Node and senders share the machine.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 
 from benchmarks.measure import RunFailedError
-from engine.outputs import Batch, Job, Stream
+from benchmarks.stores.sending import STREAM, warm_rate
+from engine.outputs import Batch, Job
 from engine.outputs.cassandra import Cassandra
-from engine.plan import Column
-from engine.types import Type
 from tests.servers.cassandra import CassandraNode
 from tests.servers.process import ServerUnavailableError
 
 #: Windows of a batch; all processes have as many sensors.
 _KEYS = 1000
-_STREAM = Stream(
-    "plant",
-    (
-        Column("window_start", Type.TIMESTAMP, "time"),
-        Column("window_end", Type.TIMESTAMP, "time"),
-        Column("sensor", Type.STRING, "key"),
-        Column("n", Type.LONG, "measure"),
-        Column("mean", Type.DOUBLE, "measure"),
-    ),
-)
-_JOB = Job("benchmark", "cassandra", "", "", (_STREAM,))
+_JOB = Job("benchmark", "cassandra", "", "", (STREAM,))
 _START_MS = 1_767_225_600_000
 _INSERT = "INSERT INTO bench.plant (sensor, window_start, window_end, n, mean)"
 
@@ -57,19 +44,19 @@ def _rows(process: int, batch: int) -> pa.RecordBatch:
         *(pa.array([1000 * each for each in times], of_time) for times in (starts, ends)),
         *(pa.array(sensors), pa.array(counts, pa.int64()), pa.array(means, pa.float64())),
     ]
-    return pa.RecordBatch.from_arrays(columns, [column.name for column in _STREAM.columns])
+    return pa.RecordBatch.from_arrays(columns, [column.name for column in STREAM.columns])
 
 
 def engine(target: Cassandra, process: int, batches: range) -> Callable[[], None]:
     """Writes by the output; the first batch, which connects, is not measured."""
     writer = target.open(_JOB).begin(Batch(0))(0)
-    writer.write(_STREAM, _rows(process, batches[0]))
+    writer.write(STREAM, _rows(process, batches[0]))
     writer.settle()
     made = [_rows(process, batch) for batch in batches[1:]]
 
     def run() -> None:
         for rows in made:
-            writer.write(_STREAM, rows)
+            writer.write(STREAM, rows)
         writer.settle()
         assert not writer.refused()
 
@@ -101,36 +88,6 @@ def driver(target: Cassandra, process: int, batches: range) -> Callable[[], None
     return run
 
 
-def _worker(
-    contender: Any, target: Cassandra, process: int, batches: range, start: Any, ends: Any
-) -> None:
-    run = contender(target, process, batches)
-    start.wait(600)
-    began = time.time()
-    run()
-    ends.put((began, time.time()))
-
-
-def rate(contender: Any, target: Cassandra, processes: int, batches: range) -> float:
-    """Rows a second of all processes, from the first one's start to the last one's end."""
-    start, ends = multiprocessing.Barrier(processes), multiprocessing.Queue()
-    workers = [
-        multiprocessing.Process(
-            target=_worker, args=(contender, target, number, batches, start, ends)
-        )
-        for number in range(processes)
-    ]
-    for each in workers:
-        each.start()
-    for each in workers:
-        each.join()
-    if any(each.exitcode for each in workers):
-        raise RunFailedError(f"{contender.__name__}: a process ended with an error")
-    times = [ends.get() for _ in workers]
-    seconds: float = max(end for _, end in times) - min(began for began, _ in times)
-    return processes * (len(batches) - 1) * _KEYS / seconds
-
-
 def main(arguments: list[str]) -> int:
     """Prints a line a round; the exit status: 1 where the table lacks rows."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -158,7 +115,9 @@ def _ratios(node: CassandraNode, asked: argparse.Namespace) -> list[float]:
         for contender in (engine, driver) if number % 2 else (driver, engine):
             batches = range(next_batch, next_batch + asked.batches + 1)
             next_batch = batches.stop
-            rates[contender.__name__] = rate(contender, target, asked.processes, batches)
+            rates[contender.__name__] = warm_rate(
+                contender, target, asked.processes, batches, _KEYS
+            )
         told = "  ".join(f"{name} {rates[name]:,.0f}/s" for name in ("engine", "driver"))
         ratio = rates["engine"] / rates["driver"]
         print(f"round {number or '0 (to warm up)'}: {told}  ratio {ratio:.2f}", flush=True)

@@ -7,55 +7,27 @@ share the machine: `cpu` says how much of it the senders took.
 
 import argparse
 import json
-import multiprocessing
 import os
-import resource
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from influxdb_client import InfluxDBClient
 
 from benchmarks.measure import RunFailedError
-from engine.outputs import Batch, Job, Stream
+from benchmarks.stores import sending
 from engine.outputs._influx_lines import lines
 from engine.outputs._influx_server import server
 from engine.outputs.influx import Influx
-from engine.plan import Column
-from engine.types import Type
 from tests.servers.influx1 import InfluxOne
 from tests.servers.influx2 import InfluxTwo
 from tests.servers.process import ServerUnavailableError
 
 SERVERS = {"influx1": InfluxOne, "influx2": InfluxTwo}
 CONTENDERS = ("loader", "engine")
-_TIME = pa.timestamp("us", tz="UTC")
-_START_US = 1_767_225_600_000_000
-#: As Spark hands them over.
-_ROWS = 10_000
-STREAM = Stream(
-    "plant",
-    (
-        Column("window_start", Type.TIMESTAMP, "time"),
-        Column("window_end", Type.TIMESTAMP, "time"),
-        Column("sensor", Type.STRING, "key"),
-        Column("n", Type.LONG, "measure"),
-        Column("mean", Type.DOUBLE, "measure"),
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What a contender took: points in a second, CPU seconds of its own for a million points."""
-
-    rate: float
-    cpu: float
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -86,13 +58,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _runs(kind: str, series: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The runs of all contenders on one server, in turns; then a line of the table."""
-    found: dict[str, list[Sent]] = {name: [] for name in options.contenders}
+    found: dict[str, list[sending.Sent]] = {name: [] for name in options.contenders}
     with SERVERS[kind]() as there:
         for number in range(options.rounds):
             for name in found:
                 database = f"{name} {number}"
                 target = _target(there, database, options.gzip)
-                sent = _sent(name, target, series, options)
+                sent = sending.sent(WORK[name], target, options.points, series, options.processes)
                 _drop(there, database, options.points)
                 found[name].append(sent)
                 yield {"server": kind, "series": series, "contender": name, **asdict(sent)}
@@ -134,76 +106,21 @@ def _drop(there: InfluxOne | InfluxTwo, database: str, points: int) -> None:
         raise RunFailedError(f"{database}: the server has {found} points of {points}")
 
 
-def _sent(name: str, target: Influx, series: int, options: argparse.Namespace) -> Sent:
-    """The rate of as many processes, from the moment when all are ready."""
-    spawning = multiprocessing.get_context("spawn")
-    ready, told = spawning.Barrier(options.processes + 1), spawning.SimpleQueue()
-    share = options.points // options.processes
-    work = {"loader": _load, "engine": _write}[name]
-    processes = [
-        spawning.Process(target=work, args=(target, at * share, share, series, ready, told))
-        for at in range(options.processes)
-    ]
-    for each in processes:
-        each.start()
-    ready.wait(600)
-    began = time.monotonic()
-    for each in processes:
-        each.join()
-    seconds = time.monotonic() - began
-    if any(each.exitcode for each in processes):
-        raise RunFailedError(f"{name}: a process ended with an error")
-    cpu = sum(told.get() for _ in processes)
-    return Sent(options.points / seconds, cpu / options.points * 1e6)
-
-
-def _write(target: Influx, first: int, count: int, series: int, ready: Any, told: Any) -> None:
-    """The engine's way: Arrow batches to a task's writer."""
-    job = Job("benchmark", "influx", "", "", (STREAM,))
-    batches = list(_batches(first, count, series))
-    writer = target.open(job).begin(Batch(0))(0)
-    ready.wait(600)
-    began = _cpu()
-    for each in batches:
-        writer.write(STREAM, each)
-    writer.settle()
-    assert not writer.refused()
-    writer.commit()
-    told.put(_cpu() - began)
-
-
 def _load(target: Influx, first: int, count: int, series: int, ready: Any, told: Any) -> None:
     """The server's own rate: requests that were made before the clock runs."""
-    at = target.at(Job("benchmark", "influx", "", "", (STREAM,)))
+    at = target.at(sending.job(target))
     requests = []
-    for batch in _batches(first, count, series):
-        made, _ = lines(STREAM, batch, at.points[STREAM.name])
+    for batch in sending.batches(first, count, series):
+        made, _ = lines(sending.STREAM, batch, at.points[sending.STREAM.name])
         for start in range(0, len(made), at.batch_size):
             payload = made.slice(start, at.batch_size).payload
             requests.append(at.packed(payload))
     with server(at) as there:
         ready.wait(600)
-        began = _cpu()
+        began = sending.cpu()
         for body in requests:
             assert there.write_packed(body) is None
-        told.put(_cpu() - began)
+        told.put(sending.cpu() - began)
 
 
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def _batches(first: int, count: int, series: int) -> Iterator[pa.RecordBatch]:
-    """Windows of ten seconds, all series of one behind each other."""
-    for start in range(first, first + count, _ROWS):
-        numbers = range(start, min(start + _ROWS, first + count))
-        times = [_START_US + each // series * 10_000_000 for each in numbers]
-        columns = [
-            pa.array(times, _TIME),
-            pa.array([each + 10_000_000 for each in times], _TIME),
-            pa.array([f"sensor-{each % series}" for each in numbers]),
-            pa.array(list(numbers), pa.int64()),
-            pa.array([each * 0.37 for each in numbers]),
-        ]
-        yield pa.RecordBatch.from_arrays(columns, [each.name for each in STREAM.columns])
+WORK = {"loader": _load, "engine": sending.write}

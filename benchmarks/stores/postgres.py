@@ -9,56 +9,28 @@ loaders share the machine: `cpu` says how much of it the senders took.
 import argparse
 import io
 import json
-import multiprocessing
 import os
-import resource
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.csv
 
 from benchmarks.measure import RunFailedError
-from engine.outputs import Batch, Job, Stream
+from benchmarks.stores import sending
 from engine.outputs._postgres_line import connect
 from engine.outputs.postgres import Postgres
-from engine.plan import Column
-from engine.types import Type
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerUnavailableError
 
 CONTENDERS = ("loader", "engine")
 WAYS = ("new", "again")
-_TIME = pa.timestamp("us", tz="UTC")
-_START_US = 1_767_225_600_000_000
-#: As Spark hands them over.
-_ROWS = 10_000
-STREAM = Stream(
-    "plant",
-    (
-        Column("window_start", Type.TIMESTAMP, "time"),
-        Column("window_end", Type.TIMESTAMP, "time"),
-        Column("sensor", Type.STRING, "key"),
-        Column("n", Type.LONG, "measure"),
-        Column("mean", Type.DOUBLE, "measure"),
-    ),
-)
 _COLUMNS = (
     "window_start timestamptz, window_end timestamptz, sensor text, n bigint, mean double precision"
 )
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What a contender took: rows in a second, CPU seconds of its own for a million rows."""
-
-    rate: float
-    cpu: float
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -85,14 +57,16 @@ def main(arguments: Sequence[str]) -> int:
 
 def _runs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The runs of all contenders, in turns; then the table."""
-    found: dict[tuple[str, str], list[Sent]] = {}
+    found: dict[tuple[str, str], list[sending.Sent]] = {}
     with PostgresServer() as there:
         for number in range(options.rounds):
             for name in options.contenders:
                 schema = f"{name} {number}"
                 target = _target(there, schema, options.batch_size)
                 for way in WAYS:
-                    sent = _sent(name, target, options)
+                    sent = sending.sent(
+                        WORK[name], target, options.rows, options.series, options.processes
+                    )
                     found.setdefault((way, name), []).append(sent)
                     yield {"way": way, "contender": name, **asdict(sent)}
                 _drop(there, schema, options.rows)
@@ -119,12 +93,8 @@ def _target(there: PostgresServer, schema: str, batch_size: int) -> Postgres:
         batch_size=batch_size,
     )
     # Both write to the engine's table.
-    target.open(_job()).close()
+    target.open(sending.job(target)).close()
     return target
-
-
-def _job() -> Job:
-    return Job("benchmark", "postgres", "", "", (STREAM,))
 
 
 def _drop(there: PostgresServer, schema: str, rows: int) -> None:
@@ -137,47 +107,10 @@ def _drop(there: PostgresServer, schema: str, rows: int) -> None:
         raise RunFailedError(f"{schema}: the server has {counted} rows of {rows}")
 
 
-def _sent(name: str, target: Postgres, options: argparse.Namespace) -> Sent:
-    """The rate of as many processes, from the moment when all are ready."""
-    spawning = multiprocessing.get_context("spawn")
-    ready, told = spawning.Barrier(options.processes + 1), spawning.SimpleQueue()
-    share = options.rows // options.processes
-    work = {"loader": _load, "engine": _write}[name]
-    processes = [
-        spawning.Process(target=work, args=(target, at * share, share, options.series, ready, told))
-        for at in range(options.processes)
-    ]
-    for each in processes:
-        each.start()
-    ready.wait(600)
-    began = time.monotonic()
-    for each in processes:
-        each.join()
-    seconds = time.monotonic() - began
-    if any(each.exitcode for each in processes):
-        raise RunFailedError(f"{name}: a process ended with an error")
-    cpu = sum(told.get() for _ in processes)
-    return Sent(options.rows / seconds, cpu / options.rows * 1e6)
-
-
-def _write(target: Postgres, first: int, count: int, series: int, ready: Any, told: Any) -> None:
-    """The engine's way: Arrow batches to a task's writer."""
-    batches = list(_batches(first, count, series))
-    writer = target.open(_job()).begin(Batch(0))(0)
-    ready.wait(600)
-    began = _cpu()
-    for each in batches:
-        writer.write(STREAM, each)
-    writer.settle()
-    assert not writer.refused()
-    writer.commit()
-    told.put(_cpu() - began)
-
-
 def _load(target: Postgres, first: int, count: int, series: int, ready: Any, told: Any) -> None:
     """The server's own rate: csv that was made before the clock runs."""
     payloads = []
-    for batch in _batches(first, count, series):
+    for batch in sending.batches(first, count, series):
         for start in range(0, batch.num_rows, target.batch_size):
             to = io.BytesIO()
             part = batch.slice(start, target.batch_size)
@@ -187,7 +120,7 @@ def _load(target: Postgres, first: int, count: int, series: int, ready: Any, tol
         connection.execute(f"CREATE TEMP TABLE fresh ({_COLUMNS}) ON COMMIT DELETE ROWS")
         connection.commit()
         ready.wait(600)
-        began = _cpu()
+        began = sending.cpu()
         for payload in payloads:
             with connection.transaction():
                 with connection.cursor().copy("COPY fresh FROM STDIN (FORMAT csv)") as copy:
@@ -197,24 +130,7 @@ def _load(target: Postgres, first: int, count: int, series: int, ready: Any, tol
                     "ON CONFLICT (sensor, window_start) DO UPDATE SET "
                     "window_end = excluded.window_end, n = excluded.n, mean = excluded.mean"
                 )
-        told.put(_cpu() - began)
+        told.put(sending.cpu() - began)
 
 
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def _batches(first: int, count: int, series: int) -> Iterator[pa.RecordBatch]:
-    """Windows of ten seconds, all series of one behind each other."""
-    for start in range(first, first + count, _ROWS):
-        numbers = range(start, min(start + _ROWS, first + count))
-        times = [_START_US + each // series * 10_000_000 for each in numbers]
-        columns = [
-            pa.array(times, _TIME),
-            pa.array([each + 10_000_000 for each in times], _TIME),
-            pa.array([f"sensor-{each % series}" for each in numbers]),
-            pa.array(list(numbers), pa.int64()),
-            pa.array([each * 0.37 for each in numbers]),
-        ]
-        yield pa.RecordBatch.from_arrays(columns, [each.name for each in STREAM.columns])
+WORK = {"loader": _load, "engine": sending.write}

@@ -7,14 +7,13 @@ and by redis-py's `execute_command("TS.MADD", …)` of 1,000 from lists that are
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 
+from benchmarks.stores.sending import warm_rate
 from engine.outputs import Batch, Job, Stream
 from engine.outputs.redis import Redis
 from engine.plan import Column
@@ -79,33 +78,6 @@ def madd(port: int, process: int, batches: range) -> Callable[[], None]:
     return run
 
 
-def _worker(contender: Any, port: int, process: int, batches: range, start: Any, ends: Any) -> None:
-    run = contender(port, process, batches)
-    start.wait()
-    began = time.time()
-    run()
-    ends.put((began, time.time()))
-
-
-def rate(contender: Any, port: int, processes: int, batches: range) -> float:
-    """Samples a second of all processes, from the first one's start to the last one's end."""
-    start, ends = multiprocessing.Barrier(processes), multiprocessing.Queue()
-    workers = [
-        multiprocessing.Process(
-            target=_worker, args=(contender, port, number, batches, start, ends)
-        )
-        for number in range(processes)
-    ]
-    for each in workers:
-        each.start()
-    times = [ends.get() for _ in workers]
-    for each in workers:
-        each.join()
-    count = processes * (len(batches) - 1) * _KEYS * len(_MEASURES)
-    seconds: float = max(end for _, end in times) - min(began for began, _ in times)
-    return count / seconds
-
-
 def main(arguments: list[str]) -> int:
     """Prints a line a round; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -118,7 +90,9 @@ def main(arguments: list[str]) -> int:
         for number in range(asked.rounds):
             first = 2 * number * (asked.batches + 1)
             rates = {
-                contender.__name__: rate(contender, server.port, asked.processes, batches)
+                contender.__name__: warm_rate(
+                    contender, server.port, asked.processes, batches, _KEYS * len(_MEASURES)
+                )
                 for contender, batches in (
                     (engine, range(first, first + asked.batches + 1)),
                     (madd, range(first + asked.batches + 1, first + 2 * (asked.batches + 1))),
