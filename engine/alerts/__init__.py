@@ -1,0 +1,85 @@
+"""Where alerts go: each module is one ``method``, a dataclass of its options and how it sends.
+
+Alerts are few. They are sent from the executors, behind the windows that they are about, and what
+cannot be delivered is kept in the checkpoint and sent again with a later micro-batch: no alert stops
+a stream of windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from engine.outputs import Say
+
+#: An alert as receivers see it; what JSON can hold.
+#:
+#: ``id``: the same when an alert is sent again, and no other's. ``kind``: ``alert`` (a higher or a
+#: lower level that is still one), ``recovered`` (back to ``ok``), ``repeat`` (it goes on),
+#: ``correction`` (rows that came late have changed an earlier verdict: ``corrects`` is the id of
+#: that, else null). ``level`` and ``previous``: ``ok``, ``info``, ``warn`` or ``crit``.
+#: ``AnalysisModule``: the rule's name. ``module``, ``aggregation``; ``timestamp``, ``window_start``,
+#: ``window_end``, ``since`` (the start of the first window at this level): ISO 8601 in UTC, with
+#: milliseconds. ``keys``: the keys by name. ``param``: ``key`` (the key's value, a list of several,
+#: null of none), ``field`` (null where the rule is about none), ``lower_bound``, ``upper_bound``,
+#: ``value`` (each a number or null). ``measures``: all of the window, by name. ``revision``: from 0,
+#: one more each time that the same window is told again. ``message``: a sentence.
+Alert: TypeAlias = Mapping[str, Any]
+
+#: From the lowest to the highest.
+LEVELS = ("ok", "info", "warn", "crit")
+
+
+@dataclass(frozen=True)
+class Undelivered:
+    """An alert that could not be sent now.
+
+    Args:
+        id: the alert's.
+        reason: for people, without secrets.
+    """
+
+    id: str
+    reason: str
+
+
+class Sender(Protocol):
+    """The side of a task; made on an executor."""
+
+    def send(self, alerts: Sequence[Alert]) -> list[Undelivered]:
+        """Sends the alerts in their order; gives those that could not be sent, and raises nothing.
+
+        It gives up after the target's own time: the rest is undelivered then, too.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The options of a method. It is pickled."""
+
+    def check(self, say: Say) -> None:
+        """Tells the problems that only this method can know."""
+
+    def open(self, name: str) -> Sender:
+        """The sender of a task.
+
+        Args:
+            name: the config's.
+        """
+        raise NotImplementedError
+
+    def probe(self, name: str) -> str | None:
+        """Asks the server who it is, and sends nothing; a line for people, None where there is none.
+
+        Raises:
+            OutputError: it could not send there; a ``PassingError`` where the server is away.
+        """
+        return None
+
+    def described(self) -> dict[str, Any]:
+        """What ``explain`` tells, secrets left out."""
+        return {}
