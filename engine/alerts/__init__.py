@@ -1,8 +1,8 @@
 """Where alerts go: each module is one ``method``, a dataclass of its options and how it sends.
 
-Alerts are few. They are sent from the executors, behind the windows that they are about, and what
-cannot be delivered is kept in the checkpoint and sent again with a later micro-batch: no alert stops
-a stream of windows.
+Alerts are few. They are sent from the executors, behind the windows that they are about. What
+cannot be delivered is kept in the checkpoint and sent again with a later micro-batch: no alert
+stops the windows.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from engine.outputs import Say
 
 #: An alert as receivers see it; what JSON can hold.
 #:
-#: ``id``: the same when an alert is sent again, and no other's. ``kind``: ``alert`` (a higher or a
-#: lower level that is still one), ``recovered`` (back to ``ok``), ``repeat`` (it goes on),
-#: ``correction`` (rows that came late have changed an earlier verdict: ``corrects`` is the id of
-#: that, else null). ``level`` and ``previous``: ``ok``, ``info``, ``warn`` or ``crit``.
-#: ``AnalysisModule``: the rule's name. ``module``, ``aggregation``; ``timestamp``, ``window_start``,
-#: ``window_end``, ``since`` (the start of the first window at this level): ISO 8601 in UTC, with
-#: milliseconds. ``keys``: the keys by name. ``param``: ``key`` (the key's value, a list of several,
-#: null of none), ``field`` (null where the rule is about none), ``lower_bound``, ``upper_bound``,
-#: ``value`` (each a number or null). ``measures``: all of the window, by name. ``revision``: from 0,
-#: one more each time that the same window is told again. ``message``: a sentence.
+#: ``id``: the same when an alert is sent again, and no other's.
+#: ``kind``: ``alert`` (another level, higher or lower, but not ok), ``recovered`` (back to ok),
+#:   ``repeat`` (it goes on), ``correction`` (rows that came late have changed an earlier verdict).
+#: ``level``, ``previous``: see ``LEVELS``.
+#: ``AnalysisModule``: the rule's name; ``module``: the rule's; ``aggregation``: of the window.
+#: ``timestamp``, ``window_start``, ``window_end``, ``since`` (the start of the first window at this
+#:   level): ISO 8601 in UTC, with milliseconds; ``timestamp`` is ``window_start``.
+#: ``keys``: the key's fields by name; ``measures``: all of the window by name.
+#: ``param``: ``key`` (the key's value, a list of several, null of none), ``field`` (null where the
+#:   rule is about none), ``lower_bound``, ``upper_bound``, ``value`` (each a number or null).
+#: ``revision``: 0, and one more each time that the same window is told again.
+#: ``corrects``: the id of the alert that a correction is about, else null.
+#: ``message``: a sentence.
 Alert: TypeAlias = Mapping[str, Any]
 
 #: From the lowest to the highest.
@@ -73,7 +76,10 @@ class Target:
         raise NotImplementedError
 
     def probe(self, name: str) -> str | None:
-        """Asks the server who it is, and sends nothing; a line for people, None where there is none.
+        """Asks the server who it is, and sends nothing.
+
+        Returns:
+            A line for people; None where there is no server.
 
         Raises:
             OutputError: it could not send there; a ``PassingError`` where the server is away.
