@@ -1,4 +1,4 @@
-"""What a config may name, collected from modules: operations, aggregations, inputs and outputs."""
+"""What a config may name, collected from modules: operations, aggregations, methods, analyses."""
 
 from __future__ import annotations
 
@@ -24,29 +24,34 @@ class Conflict(Exception):
 class Methods(Mapping[str, type[Any]]):
     """The method classes of a package by name, each imported when it is asked for.
 
-    A method's name is its module's. To import them all, for their options, would take a check a
-    tenth of its time.
+    A method's name is its module's, or, of a class that users name as one, that in capitals:
+    ``RateOfChange`` is in ``rate_of_change``. To import them all, for their options, would take a
+    check a tenth of its time.
     """
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, as_classes: bool = False) -> None:
         self._package = package
         path = importlib.import_module(package).__path__
         # A module that begins with `_` is what several methods share.
-        self._names = [m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")]
+        modules = [m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")]
+        self._names = {_class_name(each) if as_classes else each: each for each in modules}
 
     def __getitem__(self, name: str) -> type[Any]:
-        if name not in self._names:
-            raise KeyError(name)
-        for value in vars(importlib.import_module(f"{self._package}.{name}")).values():
+        module = f"{self._package}.{self._names[name]}"
+        for value in vars(importlib.import_module(module)).values():
             if isinstance(value, type) and vars(value).get("METHOD") == name:
                 return value
-        raise TypeError(f"{self._package}.{name} has no class with the METHOD '{name}'")
+        raise TypeError(f"{module} has no class with the METHOD '{name}'")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _class_name(module: str) -> str:
+    return "".join(part.capitalize() for part in module.split("_"))
 
 
 @dataclass
@@ -57,6 +62,7 @@ class Catalog:
     aggregations: dict[str, Aggregation] = field(default_factory=dict)
     inputs: Mapping[str, type[Any]] = field(default_factory=dict)
     outputs: Mapping[str, type[Any]] = field(default_factory=dict)
+    analyses: Mapping[str, type[Any]] = field(default_factory=dict)
 
     @classmethod
     def builtin(cls) -> Catalog:
@@ -71,7 +77,11 @@ class Catalog:
             Conflict: two of the modules declare one name.
             Exception: whatever importing a module raises.
         """
-        catalog = cls(inputs=Methods("engine.inputs"), outputs=Methods("engine.outputs"))
+        catalog = cls(
+            inputs=Methods("engine.inputs"),
+            outputs=Methods("engine.outputs"),
+            analyses=Methods("engine.analysis", as_classes=True),
+        )
         for name in names:
             catalog.add(importlib.import_module(name))
         return catalog

@@ -231,6 +231,40 @@ class Output:
 
 
 @dataclass(frozen=True)
+class AnalysisRule:
+    """A rule that judges the windows of one aggregation.
+
+    Args:
+        module: as the config names it.
+        target: the checked options: an instance of a class in ``engine.analysis``.
+        conditions: what the options say in the DSL, over measures and keys, by where it stands.
+    """
+
+    name: str
+    module: str
+    target: Any
+    aggregation: str
+    conditions: Mapping[str, Expression] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is alarming, and who is told.
+
+    Args:
+        history: what answers about the past: one of the outputs, or another store of which only the
+            target counts; None where no rule asks.
+        accuracy_ms: by how much a window of the past may be off.
+        targets: who is told: each a class of ``engine.alerts``, and what it wants.
+    """
+
+    rules: tuple[AnalysisRule, ...]
+    history: Output | None = None
+    accuracy_ms: int = 3000
+    targets: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
 class Query:
     """A whole config, checked.
 
@@ -243,6 +277,7 @@ class Query:
         deduplicate: which rows are not aggregated, because one like them came before.
         spark: settings of the session that the config names.
         tables: those that lookups ask, each with the columns that are looked up.
+        analysis: None where nothing is alarming.
     """
 
     name: str
@@ -259,6 +294,7 @@ class Query:
     spark: Mapping[str, str] = field(default_factory=dict)
     deduplicate: Deduplicate | None = None
     tables: tuple[Table, ...] = ()
+    analysis: Analysis | None = None
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -287,6 +323,22 @@ class Column:
     role: str  # time | key | measure | field | origin
 
 
+_BOUNDS = (
+    Column(WINDOW_START, Type.TIMESTAMP, "time"),
+    Column(WINDOW_END, Type.TIMESTAMP, "time"),
+)
+#: Of an alert: its window, what tells it from any other, and what it says.
+ALERT_COLUMNS = (
+    *_BOUNDS,
+    *(Column(name, Type.STRING, "key") for name in ("rule", "series", "field")),
+    Column("revision", Type.LONG, "key"),
+    *(Column(name, Type.STRING, "measure") for name in ("id", "kind", "level", "previous")),
+    *(Column(name, Type.DOUBLE, "measure") for name in ("value", "lower_bound", "upper_bound")),
+    Column("since", Type.TIMESTAMP, "measure"),
+    *(Column(name, Type.STRING, "measure") for name in ("corrects", "message")),
+)
+
+
 def provenance(query: Query) -> tuple[Column, ...]:
     """The columns that say where a raw, late or malformed row came from."""
     return (
@@ -298,22 +350,20 @@ def provenance(query: Query) -> tuple[Column, ...]:
 
 def stream_columns(query: Query, stream: str) -> tuple[Column, ...]:
     """The columns of a stream, in their order."""
-    bounds = (
-        Column(WINDOW_START, Type.TIMESTAMP, "time"),
-        Column(WINDOW_END, Type.TIMESTAMP, "time"),
-    )
     rows = tuple(Column(name, of, "field") for name, of in query.fields.items())
     if stream == MALFORMED:
         told = (Column("reason", Type.STRING, "field"), Column("record", Type.STRING, "field"))
         return (*told, *provenance(query))
     if stream == RAW:
         return (*rows, *provenance(query))
+    if stream == ALERTS:
+        return ALERT_COLUMNS
     if stream == LATE:
-        return (Column("aggregation", Type.STRING, "field"), *bounds, *rows, *provenance(query))
+        return (Column("aggregation", Type.STRING, "field"), *_BOUNDS, *rows, *provenance(query))
     aggregation = next(each for each in query.aggregations if each.name == stream)
     keys = (Column(key.name, key.type, "key") for key in aggregation.keys)
     measures = (Column(each.name, each.type, "measure") for each in aggregation.measures)
-    return (*bounds, *keys, *measures)
+    return (*_BOUNDS, *keys, *measures)
 
 
 def derived(expression: Expression) -> Iterator[Aggregate]:

@@ -21,12 +21,15 @@ from engine.outputs import Say
 #: ``level``, ``previous``: see ``LEVELS``.
 #: ``AnalysisModule``: the rule's name; ``module``: the rule's; ``aggregation``: of the window.
 #: ``timestamp``, ``window_start``, ``window_end``, ``since`` (the start of the first window at this
-#:   level): ISO 8601 in UTC, with milliseconds; ``timestamp`` is ``window_start``.
+#:   level), ``until`` (null, or the start of the window with which it was left again: the alert is
+#:   about the past then): ISO 8601 in UTC, with milliseconds; ``timestamp`` is ``window_start``.
+#: ``series``: the key's fields as JSON text, one for each thing that is watched.
 #: ``keys``: the key's fields by name; ``measures``: all of the window by name.
 #: ``param``: ``key`` (the key's value, a list of several, null of none), ``field`` (null where the
 #:   rule is about none), ``lower_bound``, ``upper_bound``, ``value`` (each a number or null).
 #: ``revision``: 0, and one more each time that the same window is told again.
-#: ``corrects``: the id of the alert that a correction is about, else null.
+#: ``corrects``: the id of the alert that a correction is about, else null; ``corrected_value``: its
+#:   ``param.value``.
 #: ``message``: a sentence.
 Alert: TypeAlias = Mapping[str, Any]
 

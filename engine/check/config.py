@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePath
 from typing import Any
@@ -94,7 +94,15 @@ class _Check:
         outputs = check_outputs(
             self.document, self.catalog, aggregations, self.problems, self.not_yet
         )
-        check_analysis(self.document, self.catalog, aggregations, self.problems, self.not_yet)
+        analysis = check_analysis(
+            self.document,
+            self.catalog,
+            aggregations,
+            outputs,
+            rules.scope,
+            self.problems,
+            self.not_yet,
+        )
         found = Checked(
             self.document.path,
             self.problems.sorted(),
@@ -103,6 +111,7 @@ class _Check:
         )
         if not found.problems and not self.not_yet:
             query = self.query(source, fields, rules, aggregations, outputs, tables)
+            query = replace(query, analysis=analysis)
             check_written(self.document, query, self.problems)
             found.problems = self.problems.sorted()
             found.query = None if found.problems else query

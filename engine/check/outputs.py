@@ -33,7 +33,7 @@ def check_outputs(
     """Builds every output; tells unknown streams, wrong options, and what does not run yet."""
     found: list[plan.Output] = []
     for path in output_paths(document):
-        streams = _streams(document, path, aggregations, problems, not_yet)
+        streams = _streams(document, path, aggregations, problems)
         target = _target(document, path, catalog, problems, not_yet)
         if target is not None and streams is not None:
             _check_streams(document, path, target, streams, aggregations, problems)
@@ -51,7 +51,7 @@ def check_written(document: Document, query: plan.Query, problems: Problems) -> 
     """Tells what outputs cannot write of the streams that they take."""
     for path, output in zip(output_paths(document), query.outputs, strict=True):
         streams = {name: plan.stream_columns(query, name) for name in output.streams}
-        output.target.check_streams(streams, _Say(document, path, problems))
+        output.target.check_streams(streams, Teller(document, (*path, "options"), problems))
 
 
 def _check_streams(
@@ -103,14 +103,15 @@ def instance(section: Any, document: Document, path: Path, problems: Problems) -
     """A method built from ``path/options``, its own check told there; None on problems."""
     node = document.root.at((*path, "options"))
     target = build(section, node.plain() if node is not None else {}, document.beside)
-    say = _Say(document, path, problems)
+    say = Teller(document, (*path, "options"), problems)
     target.check(say)
     return None if say.told else target
 
 
 @dataclass
-class _Say:
-    """Takes the problems that a method finds in its options, named from these on."""
+class Teller:
+    """Takes the problems that a method finds in its options, which are at a path, named from these
+    on."""
 
     document: Document
     path: Path
@@ -118,7 +119,7 @@ class _Say:
     told: bool = False
 
     def __call__(self, name: str, message: str, hint: str) -> None:
-        place = (*self.path, "options", *name.split("/")) if name else (*self.path, "options")
+        place = (*self.path, *name.split("/")) if name else self.path
         while not self.document.has(*place):
             place = place[:-1]
         self.problems.add(self.document.problem(message, place, hint))
@@ -130,7 +131,6 @@ def _streams(
     path: Path,
     aggregations: Aggregations,
     problems: Problems,
-    not_yet: list[Problem],
 ) -> list[str] | None:
     named = [name for name in aggregations.names if name is not None]
     if not document.has(*path, "streams"):
@@ -151,8 +151,9 @@ def _streams(
                 hint = nearest(each.value, known) or f"known: {', '.join(sorted(known))}"
                 problems.add(document.problem(f"unknown stream '{each.value}'", at, hint))
             continue
-        if each.value == plan.ALERTS:
-            not_yet.append(document.problem("alerts do not run yet", at))
+        if each.value == plan.ALERTS and not document.has("analysis"):
+            message = "the output takes alerts, and there is no analysis"
+            problems.add(document.problem(message, at, "section 'analysis' says what is alarming"))
         taken += named if each.value == plan.AGGREGATED else [each.value]
     return list(dict.fromkeys(taken))
 

@@ -64,10 +64,13 @@ def schema_for(catalog: Catalog, root: Node) -> dict[str, Any]:
 
 
 def _methods(root: Node) -> set[str]:
-    """The inputs and outputs that a config names."""
+    """The methods and modules that a config names."""
     outputs = root.at(("outputs",))
     count = len(outputs.value) if outputs is not None and isinstance(outputs.value, list) else 0
-    places = [("outputs", index, "method") for index in range(count)]
+    places: list[tuple[str | int, ...]] = [("outputs", index, "method") for index in range(count)]
+    rules = root.at(("analysis", "rule"))
+    count = len(rules.value) if rules is not None and isinstance(rules.value, list) else 0
+    places += [("analysis", "rule", index, "module") for index in range(count)]
     named = map(root.at, [("input", "input_type"), ("output", "method"), *places])
     return {str(node.value) for node in named if node is not None}
 
@@ -80,7 +83,11 @@ def section_schema(section: type[Any]) -> dict[str, Any]:
 class _Schema:
     def __init__(self, catalog: Catalog, named: Collection[str] | None = None) -> None:
         self.named = named
-        self.methods = {"inputs": catalog.inputs, "outputs": catalog.outputs}
+        self.methods = {
+            "inputs": catalog.inputs,
+            "outputs": catalog.outputs,
+            "analyses": catalog.analyses,
+        }
 
     def section(self, section: type[Any]) -> dict[str, Any]:
         properties: dict[str, Any] = {}
@@ -98,7 +105,8 @@ class _Schema:
                 required.append(name)
             if "methods" in about.extra:
                 conditions = self.conditions(name, about.extra["methods"])
-                properties[name]["enum"] = sorted(self.methods[about.extra["methods"]])
+                if not about.extra.get("others"):  # a user's own classes
+                    properties[name]["enum"] = sorted(self.methods[about.extra["methods"]])
         found: dict[str, Any] = {
             "type": "object",
             "description": _first_line(section.__doc__),
@@ -120,7 +128,9 @@ class _Schema:
         for method in sorted(m for m in methods if self.named is None or m in self.named):
             options = self.section(methods[method])
             then: dict[str, Any] = {"properties": {"options": options}}
-            if options.get("required"):
+            if kind == "analyses":
+                then["properties"]["option"] = options
+            elif options.get("required"):
                 then["required"] = ["options"]
             condition = {"properties": {name: {"const": method}}, "required": [name]}
             found.append({"if": condition, "then": then})

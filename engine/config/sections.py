@@ -206,9 +206,13 @@ class HistoricalSection:
 class AnalysisRuleSection:
     """One rule of the analysis."""
 
-    module: str = option("a built-in analysis, or a class of yours", nonempty=True)
+    module: str = option(
+        "a built-in analysis, or a class of yours",
+        nonempty=True,
+        extra={"methods": "analyses", "others": True},
+    )
     name: str = option("its name in alerts", nonempty=True)
-    options: dict[str, Any] = option("given to the class", {}, aliases=("option",))
+    options: dict[str, Any] = option("the options of this module", {}, aliases=("option",))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 from engine import plan
 from engine.outputs import Batch, Job, Open, Stream
 from engine.outputs._notices import Notices
-from engine.plan import LATE, MALFORMED, RAW, stream_columns
+from engine.plan import ALERTS, LATE, MALFORMED, RAW, stream_columns
+from engine.runtime.analysis import Analyses, Written, held
 from engine.runtime.checkpoint import Checkpoint
 from engine.runtime.ledger import Ledger
 from engine.runtime.progress import Progress
@@ -23,10 +24,11 @@ from engine.runtime.windows import Kept
 from engine.spark.duplicates import PASSED
 from engine.spark.logical import settled
 from engine.spark.microbatch import MicroBatch
-from engine.spark.query import LEDGER, Compiled, compiled, counts
+from engine.spark.query import LATEST, LEDGER, Compiled, compiled, counts
 from engine.spark.rows import older
 from engine.spark.sessions import REFUSED, Sessions
 from engine.spark.side import side_frame
+from engine.spark.windows import final_us
 from engine.spark.write import Route, Sinks, write
 
 
@@ -35,16 +37,30 @@ class OpenOutputs:
 
     def __init__(self, query: plan.Query, checkpoint: str, driver: str, notices: Notices) -> None:
         self.query = query
+        self.checkpoint = checkpoint
+        self.driver = driver
         self.notices = notices
         self.open: list[Open] = []
+        self.store: Open | None = None
         try:
             for output in query.outputs:
-                streams = tuple(_stream(query, name) for name in output.streams)
-                job = Job(query.name, output.name, checkpoint, driver, streams, notices.address)
-                self.open.append(output.target.open(job))
+                self.open.append(output.target.open(self._job(output)))
         except BaseException:
             self.close()
             raise
+
+    def history(self) -> Callable[[], Any] | None:
+        """Makes readers of what the analysis asks: one of the outputs, or a store that is only
+        asked; None where it asks nothing."""
+        history = self.query.analysis.history if self.query.analysis is not None else None
+        if history is None:
+            return None
+        for output, opened in zip(self.query.outputs, self.open, strict=True):
+            if output.target is history.target:
+                return opened.reader()
+        if self.store is None:
+            self.store = history.target.open(self._job(history))
+        return self.store.reader()
 
     def begin(self, batch: Batch) -> Sinks:
         return Sinks(
@@ -54,12 +70,17 @@ class OpenOutputs:
             self.routes({MALFORMED: MALFORMED})[0],
         )
 
+    def _job(self, output: plan.Output) -> Job:
+        streams = tuple(_stream(self.query, name) for name in output.streams)
+        name, address = self.query.name, self.notices.address
+        return Job(name, output.name, self.checkpoint, self.driver, streams, address)
+
     def finish(self, batch: Batch) -> None:
         for each in self.open:
             each.finish(batch)
 
     def close(self) -> None:
-        for each in self.open:
+        for each in (*self.open, *([self.store] if self.store is not None else [])):
             each.close()
         self.notices.close()
 
@@ -136,12 +157,40 @@ class Batches:
         if not routes:
             return
         if compiled.derivation is None:
-            self._write(frame, routes, sinks)
+            with held(frame, self.query.analysis is not None) as windows:
+                self._write(windows, routes, sinks)
+                self._analyse(micro, windows, sinks)
             return
         assert self.checkpoint is not None
         kept = Kept(compiled.derivation, self.checkpoint, "windows")
         with kept.rows(frame, sinks.batch, micro.late_watermark_ms()) as joined:
-            self._write(compiled.derivation.written(joined), routes, sinks)
+            windows = compiled.derivation.written(joined)
+            self._write(windows, routes, sinks)
+            self._analyse(micro, windows, sinks)
+
+    def _analyse(self, micro: MicroBatch, windows: DataFrame, sinks: Sinks) -> None:
+        """Judges the windows of the micro-batch, which the outputs have by now."""
+        if self.query.analysis is None:
+            return
+        watermark = micro.late_watermark_ms()
+        written = Written(
+            windows,
+            {stream: column for column, stream in self.compiled.streams.items()},
+            sinks.batch,
+            micro.observed(LEDGER).get(LATEST),
+            final_us(watermark) if watermark is not None else None,
+        )
+        self._analyses(sinks).streaming(written)
+
+    def _analyses(self, sinks: Sinks) -> Analyses:
+        routes = self.outputs.routes({ALERTS: ALERTS})
+        return Analyses(
+            self.query,
+            self.outputs.history(),
+            lambda frame: self._write(frame, routes, sinks),
+            self.progress.say,
+            self.checkpoint,
+        )
 
     def _sessions(self, micro: MicroBatch, sinks: Sinks) -> tuple[bool, Mapping[str, int]]:
         """As ``_joined``, of the sessions of the micro-batch."""
@@ -181,7 +230,7 @@ class Batches:
         sessions = compiled.sessions
         assert every is not None
         if compiled.streams:
-            self._write(compiled.static_rows(), self.outputs.routes(compiled.streams), sinks)
+            self._static_windows(sinks)
         passed: Mapping[str, int] = {}
         if sessions is not None:
             fresh = compiled.session_rows(every) if compiled.streams else compiled.frame
@@ -194,6 +243,14 @@ class Batches:
         self._entered(values, {})
         self.outputs.finish(batch)
         self._tell(values, began)
+
+    def _static_windows(self, sinks: Sinks) -> None:
+        compiled = self.compiled
+        with held(compiled.static_rows(), self.query.analysis is not None) as windows:
+            self._write(windows, self.outputs.routes(compiled.streams), sinks)
+            if self.query.analysis is not None:
+                columns = {stream: column for column, stream in compiled.streams.items()}
+                self._analyses(sinks).static(Written(windows, columns, sinks.batch, None, None))
 
     def _write(
         self, frame: DataFrame, routes: Sequence[Route], sinks: Sinks

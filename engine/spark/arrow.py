@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
 from pyspark.sql.udf import UserDefinedFunction
 from pyspark.util import PythonEvalType
 
@@ -27,7 +28,7 @@ ARROW = {
 BatchFunction: TypeAlias = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
-def map_in_arrow(frame: DataFrame, function: BatchFunction, schema: str) -> DataFrame:
+def map_in_arrow(frame: DataFrame, function: BatchFunction, schema: str | StructType) -> DataFrame:
     """What ``DataFrame.mapInArrow`` gives.
 
     That one asks for pandas on the driver, which neither it nor its workers ever use: here is what
@@ -35,7 +36,7 @@ def map_in_arrow(frame: DataFrame, function: BatchFunction, schema: str) -> Data
 
     Args:
         function: called once a partition, in a worker; it must take all that it is given.
-        schema: of the rows that it gives, as DDL.
+        schema: of the rows that it gives; a string is DDL.
     """
     made = UserDefinedFunction(
         function, returnType=schema, evalType=PythonEvalType.SQL_MAP_ARROW_ITER_UDF

@@ -23,6 +23,8 @@ from engine.spark.windows import is_in_one_more, moved
 #: micro-batch are whole: malformed ones too, with all their fields.
 LEDGER = "ledger"
 _ROWS, _MALFORMED = "rows", "malformed"
+#: Beside the counts, where there is an analysis: the latest event time, in microseconds.
+LATEST = "latest"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compile
     names = [LEDGER, *([PASSED] if query.deduplicate is not None and stateful else [])]
     observations = {} if streaming else {name: Observation(name) for name in names}
     observed = tuple(observations.values())
-    counted = every.observe(observations.get(LEDGER, LEDGER), *_counts(fused))
+    counts_ = [*_counts(fused), *([_latest()] if query.analysis is not None else [])]
+    counted = every.observe(observations.get(LEDGER, LEDGER), *counts_)
     if not fused:
         side = side_columns(query, fused, None)
         # A null struct for rows of another stream: a row is raw or malformed, and both are written
@@ -96,6 +99,11 @@ def compiled(spark: SparkSession, query: plan.Query, streaming: bool) -> Compile
 
 def _well_formed(every: DataFrame) -> DataFrame:
     return every.filter(OK).withColumn(MOVED, moved(F.col(TIME)))
+
+
+def _latest() -> Column:
+    micros = F.when(F.col(OK), F.unix_micros(TIME))
+    return F.coalesce(F.max(micros), F.lit(-(2**62))).alias(LATEST)
 
 
 def _counts(fused: Sequence[Unit]) -> list[Column]:

@@ -97,7 +97,12 @@ def bounds(end: Column, window: plan.Window) -> tuple[Column, Column]:
 
 def is_refused(end: Column, watermark_ms: int) -> Column:
     """Whether a window with this moved end had ended for good at a watermark."""
-    return F.unix_micros(end) <= _unwritten(watermark_ms * 1000, end)
+    return F.unix_micros(end) <= unwritten(watermark_ms * 1000, end)
+
+
+def final_us(watermark_ms: int) -> int:
+    """Until when windows have ended for good at a watermark, in microseconds as users see them."""
+    return watermark_ms * 1000 - _MOVED_MICROS
 
 
 def is_before(time: Column, watermark_ms: int, beside: Column) -> Column:
@@ -106,16 +111,33 @@ def is_before(time: Column, watermark_ms: int, beside: Column) -> Column:
     Args:
         beside: any time; the cheaper, the better.
     """
-    return F.unix_micros(moved(time)) < _unwritten(watermark_ms * 1000, beside)
+    return F.unix_micros(moved(time)) < unwritten(watermark_ms * 1000, beside)
 
 
-def _unwritten(number: int, beside: Column) -> Column:
+def unwritten(number: int, beside: Column) -> Column:
     """A number that Spark does not write into the code that it generates; null where a time is.
 
     Code with another number is new code, to be compiled in every micro-batch: an array is kept
     beside the code, as long as its index, here always 0, is found row by row.
     """
     return F.get(F.array(F.lit(number)), F.pmod(F.unix_micros(beside), F.lit(1)))
+
+
+def windows_before(start: Column, window: plan.Window, count: int) -> Column:
+    """The start of the window that is so many before the one with this start; both as users see
+    them."""
+    if isinstance(window, plan.Calendar):
+        first = _first_day(_date(start, window.time_zone), window)
+        return _midnight(_days_later(first, window, -count), window.time_zone)
+    assert not isinstance(window, plan.Session)
+    return F.timestamp_micros(F.unix_micros(start) - F.lit(count * window.size_ms * 1000))
+
+
+def days_before(time: Column, days: int, zone: str) -> Column:
+    """The same time of the day, by the clocks of a zone, so many days before."""
+    there = F.from_utc_timestamp(time, zone)
+    earlier = F.timestamp_micros(F.unix_micros(there) - F.lit(days * _DAY_MICROS))
+    return F.to_utc_timestamp(earlier, zone)
 
 
 def watermarked(frame: DataFrame, name: str, delay_ms: int) -> DataFrame:
@@ -177,8 +199,9 @@ def _first_day(day: Column, window: plan.Calendar) -> Column:
     return day - F.pmod(day - F.lit(origin), F.lit(count))
 
 
-def _days_later(day: Column, window: plan.Calendar) -> Column:
-    """The first day of the window behind the one that begins with this day."""
+def _days_later(day: Column, window: plan.Calendar, windows: int = 1) -> Column:
+    """The first day of the window that is so many behind the one that begins with this day."""
+    count = window.count * windows
     if window.unit == "month":
-        return F.unix_date(F.add_months(F.date_from_unix_date(day), window.count))
-    return day + F.lit(window.count * (7 if window.unit == "week" else 1))
+        return F.unix_date(F.add_months(F.date_from_unix_date(day), count))
+    return day + F.lit(count * (7 if window.unit == "week" else 1))

@@ -1,0 +1,187 @@
+"""The windows that a micro-batch has written become alerts: told, and kept in the checkpoint.
+
+As all that is kept, the states of alarms and the alerts that nobody has taken yet are in a folder
+of the micro-batch's number, made from that of the one before it: a batch that is replayed makes the
+same alerts, with the same ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F
+
+from engine import plan
+from engine.plan import ALERTS
+from engine.runtime.checkpoint import KEPT, Checkpoint
+from engine.spark.alarms import alarmed
+from engine.spark.delivery import WAITING, alert_rows, deliver, waiting
+from engine.spark.judging import ALERT, KIND, TEXT, Judging
+from engine.spark.kept import keep, kept
+
+#: The name of its folder in the checkpoint.
+_FOLDER = "analysis"
+#: Before anything that is dated.
+_NEVER_US = -(2**62)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a micro-batch has written.
+
+    Args:
+        frame: a struct column for each stream; it is read once for each aggregation.
+        columns: stream -> its column.
+        batch: the number.
+        latest_us: the latest event time of its rows, in microseconds; None without rows.
+        final_us: windows that end there or before cannot change any more.
+    """
+
+    frame: DataFrame
+    columns: dict[str, str]
+    batch: int
+    latest_us: int | None
+    final_us: int | None
+
+
+@dataclass
+class Analyses:
+    """The analysis of a run.
+
+    Args:
+        history: makes readers of the output that answers; None where nothing is asked.
+        write: writes a frame with the column ``alerts`` to the outputs that take it.
+        say: for people.
+        checkpoint: None in batch: then nothing is kept, all windows are complete and final, and
+            alerts are only written: what happened long ago alarms nobody.
+    """
+
+    query: plan.Query
+    history: Callable[[], Any] | None
+    write: Callable[[DataFrame], Any]
+    say: Callable[[str], None]
+    checkpoint: Checkpoint | None = None
+    judgings: list[Judging] = field(init=False)
+    targets: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        assert self.query.analysis is not None
+        judged = {rule.aggregation for rule in self.query.analysis.rules}
+        self.judgings = [
+            Judging(self.query, each) for each in self.query.aggregations if each.name in judged
+        ]
+        self.targets = {each.name: each for each in self.query.analysis.targets}
+
+    def streaming(self, written: Written) -> None:
+        """Judges what a micro-batch has written, and tells it."""
+        assert self.checkpoint is not None
+        progress = self._progress(written)
+        alerts = []
+        for judging in self.judgings:
+            folder = self._folder(written.batch, _name(judging))
+            told, count = self._kept(judging, written, progress, folder)
+            if count:
+                alerts.append(told)
+        self._deliver(written, alerts)
+        self.checkpoint.files.remove(f"{_FOLDER}/{written.batch - KEPT}")
+
+    def static(self, written: Written) -> None:
+        """Judges all windows there are."""
+        for judging in self.judgings:
+            judged = judging.judged(_windows(judging, written), None, None, self.history)
+            found = alarmed(judged, judging.stream, judging.alarms(), None)
+            if self.query.takes(ALERTS):
+                self.write(alert_rows(found.filter(F.col(KIND) == ALERT), TEXT))
+
+    def _progress(self, written: Written) -> int:
+        """The latest event time of this batch and all before it."""
+        assert self.checkpoint is not None
+        before = self.checkpoint.files.read(f"{_FOLDER}/{written.batch - 1}/progress")
+        known = [_NEVER_US if before is None else int(before)]
+        if written.latest_us is not None:
+            known.append(written.latest_us)
+        self.checkpoint.files.write(f"{_FOLDER}/{written.batch}/progress", str(max(known)))
+        return max(known)
+
+    def _kept(
+        self, judging: Judging, written: Written, progress_us: int, folder: str
+    ) -> tuple[DataFrame, int]:
+        """Judges the windows of one aggregation; gives the alerts, and how many there are."""
+        changed = _windows(judging, written)
+        schema = judging.schema(changed.schema)
+        spark = changed.sparkSession
+        before = None
+        if self._has(written.batch - 1, _name(judging)):
+            before = kept(spark, self._folder(written.batch - 1, _name(judging)), schema)
+        judged = judging.judged(changed, before, progress_us, self.history)
+        final = _NEVER_US if written.final_us is None else written.final_us
+        counted = Observation("alerts")
+        found = alarmed(judged, judging.stream, judging.alarms(), final)
+        keep(found.observe(counted, F.count_if(F.col(KIND) == ALERT).alias("alerts")), folder)
+        told = kept(spark, folder, schema).filter(F.col(KIND) == ALERT)
+        return told, int(counted.get.get("alerts") or 0)
+
+    def _deliver(self, written: Written, alerts: Sequence[DataFrame]) -> None:
+        """Writes and sends alerts, and those that are still on their way."""
+        if alerts and self.query.takes(ALERTS):
+            self.write(reduce(DataFrame.unionByName, [alert_rows(each, TEXT) for each in alerts]))
+        spark = written.frame.sparkSession
+        going = [waiting(each, TEXT, list(self.targets)) for each in alerts if self.targets]
+        if self._has(written.batch - 1, "waiting"):
+            schema = spark.createDataFrame([], WAITING).schema
+            going.append(kept(spark, self._folder(written.batch - 1, "waiting"), schema))
+        if not going:
+            return
+        left = deliver(reduce(DataFrame.unionByName, going), self.targets, self.query.name)
+        counted = Observation("waiting")
+        folder = self._folder(written.batch, "waiting")
+        those = [F.count(F.lit(1)).alias("rows"), F.first("reason").alias("reason")]
+        keep(left.observe(counted, *those), folder)
+        if number := int(counted.get.get("rows") or 0):
+            plural = "" if number == 1 else "s"
+            self.say(f"{number} alert{plural} could not be delivered yet: {counted.get['reason']}")
+        else:
+            assert self.checkpoint is not None
+            self.checkpoint.files.remove(f"{_FOLDER}/{written.batch}/waiting")
+
+    def _has(self, batch: int, name: str) -> bool:
+        assert self.checkpoint is not None
+        return self.checkpoint.files.exists(f"{_FOLDER}/{batch}/{name}")
+
+    def _folder(self, batch: int, name: str) -> str:
+        assert self.checkpoint is not None
+        return f"{self.checkpoint.files.folder}/{_FOLDER}/{batch}/{name}"
+
+
+def _windows(judging: Judging, written: Written) -> DataFrame:
+    column = F.col(written.columns[judging.aggregation.name])
+    those = written.frame.select(column.alias("_window")).filter(F.col("_window").isNotNull())
+    return those.select("_window.*")
+
+
+def _name(judging: Judging) -> str:
+    """Of an aggregation's folder; another one, with nothing in it, where its rules are others."""
+    told = [
+        judging.aggregation.name,
+        *(f"{rule.name} {rule.module} {rule.target}" for rule in judging.rules),
+    ]
+    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:12]
+
+
+@contextmanager
+def held(frame: DataFrame, wanted: bool) -> Iterator[DataFrame]:
+    """The frame, computed once, where it is read several times."""
+    if not wanted:
+        yield frame
+        return
+    kept_ = frame.persist()
+    try:
+        yield kept_
+    finally:
+        kept_.unpersist()

@@ -1,0 +1,299 @@
+"""The windows of an aggregation become verdicts: what each check of its rules says of each window.
+
+A window is judged when it is complete: when the event time has passed its end. It is judged again
+when a late row has changed it, or what it was compared with. So windows are kept from batch to
+batch, with their verdicts, until the watermark has passed them too, and nothing can change them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    DoubleType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+)
+
+from engine import plan
+from engine.alerts import LEVELS
+from engine.analysis import Check, Judged, Lookback
+from engine.analysis._alarm import Alarm
+from engine.config.durations import milliseconds
+from engine.outputs import Stream
+from engine.plan import WINDOW_END, WINDOW_START
+from engine.spark.aggregate import truth
+from engine.spark.arrow import map_in_arrow
+from engine.spark.expression import field_column
+from engine.spark.stages import compile_expression
+from engine.spark.windows import days_before, unwritten, windows_before
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: What a row is: a window, the states of a key behind its last final window, or an alert.
+KIND, WINDOW, STATE, ALERT = "_kind", "window", "state", "alert"
+#: Of a window: a verdict for each check, null before it is judged; what was told about it, as JSON.
+#: Of states and alerts: themselves, as JSON.
+VERDICTS, TEXT = "_verdicts", "_text"
+#: Whether the batch has changed a window; what it is compared with: starts, then windows.
+_CHANGED, _ASKED, _PAST = "_changed", "_asked", "_past"
+#: Whether a window is to be judged now.
+_DUE = "_due"
+
+_VERDICT = StructType(
+    [
+        StructField("met", LongType()),
+        StructField("leaves", LongType()),
+        *(StructField(name, DoubleType()) for name in ("value", "lower", "upper")),
+    ]
+)
+
+
+class Judging:
+    """The rules of one aggregation, as Spark runs them."""
+
+    def __init__(self, query: plan.Query, aggregation: plan.Aggregation) -> None:
+        assert query.analysis is not None
+        self.query = query
+        self.aggregation = aggregation
+        self.analysis = query.analysis
+        self.rules = [each for each in self.analysis.rules if each.aggregation == aggregation.name]
+        self.stream = Stream(aggregation.name, plan.stream_columns(query, aggregation.name))
+        self.lookbacks = list(
+            dict.fromkeys(each for rule in self.rules for each in rule.target.lookbacks())
+        )
+
+    @property
+    def keys(self) -> list[str]:
+        return list(self.stream.keys)
+
+    @property
+    def columns(self) -> list[str]:
+        """Of the rows that are kept: those of the stream, and ours."""
+        return [KIND, *[each.name for each in self.stream.columns], VERDICTS, TEXT]
+
+    def schema(self, changed: StructType) -> StructType:
+        """Of the rows that are kept, from that of the stream."""
+        return StructType(
+            [
+                StructField(KIND, StringType()),
+                *[StructField(each.name, each.dataType) for each in changed],
+                StructField(VERDICTS, ArrayType(_VERDICT)),
+                StructField(TEXT, StringType()),
+            ]
+        )
+
+    def judged(
+        self,
+        changed: DataFrame,
+        kept: DataFrame | None,
+        progress_us: int | None,
+        reader: Callable[[], Any] | None,
+    ) -> DataFrame:
+        """``columns`` of the windows and states, those of a key together and by their start.
+
+        Args:
+            changed: the windows that the batch has written.
+            kept: what ``alarms`` has kept of the batch before.
+            progress_us: the latest event time, in microseconds; None: all windows are complete.
+            reader: of the output that answers; None where nothing is asked.
+        """
+        rows = self._joined(changed, kept)
+        passed = _has_passed(progress_us)
+        is_new = F.exists(VERDICTS, lambda verdict: verdict.isNull()) & passed
+        due = F.col(_CHANGED) | F.coalesce(is_new, F.lit(True))
+        if self.lookbacks:
+            rows = rows.withColumn(_ASKED, self._asked())
+            due = due | self._was_compared_with_changed()
+        if not any(rule.target.early for rule in self.rules):
+            due = due & passed
+        rows = rows.withColumn(_DUE, (F.col(KIND) == WINDOW) & due)
+        if self.lookbacks:
+            assert reader is not None
+            rows = self._with_past(rows, reader)
+        verdicts = F.when(F.col(_DUE), self._verdicts(passed)).otherwise(F.col(VERDICTS))
+        rows = rows.withColumn(VERDICTS, verdicts)
+        return rows.select(*map(field_column, self.columns))
+
+    def alarms(self) -> list[Alarm]:
+        """What is known of each check, in the order of the verdicts."""
+        places: dict[str, list[int]] = {}
+        for place, (rule, _) in enumerate(self._checks):
+            places.setdefault(rule.name, []).append(place)
+        return [_alarm(rule, check, places) for rule, check in self._checks]
+
+    def _joined(self, changed: DataFrame, kept: DataFrame | None) -> DataFrame:
+        columns = [field_column(each.name) for each in self.stream.columns]
+        rows = changed.select(
+            F.lit(WINDOW).alias(KIND),
+            *columns,
+            F.lit(None).cast(ArrayType(_VERDICT)).alias(VERDICTS),
+            F.lit(None).cast("string").alias(TEXT),
+            F.lit(True).alias(_CHANGED),
+        )
+        if kept is not None:
+            before = kept.filter(F.col(KIND) != ALERT).withColumn(_CHANGED, F.lit(False))
+            rows = rows.unionByName(before)
+        order = self._one.orderBy(WINDOW_START, _CHANGED)
+        if kept is None:
+            # As below: those of a key are brought together, in order.
+            return rows.withColumn("_place", F.row_number().over(order)).drop("_place")
+        # A window that has changed takes the place of the kept one, and what was told about that.
+        follows = F.lag(WINDOW_START).over(order) == F.col(WINDOW_START)
+        told = F.when(follows, F.lag(TEXT).over(order)).otherwise(F.col(TEXT))
+        rows = rows.withColumns(
+            {
+                TEXT: F.when(F.col(_CHANGED), told).otherwise(F.col(TEXT)),
+                "_next": F.lead(WINDOW_START).over(order),
+            }
+        )
+        return rows.filter(~F.coalesce(F.col("_next") == F.col(WINDOW_START), F.lit(False)))
+
+    @cached_property
+    def _one(self) -> Any:
+        return Window.partitionBy(*map(field_column, self.keys))
+
+    def _asked(self) -> Column:
+        """The starts of the windows that a window is compared with."""
+        starts = [self._start(each) for each in self.lookbacks]
+        return F.when(F.col(KIND) == WINDOW, F.array(*starts))
+
+    def _start(self, lookback: Lookback) -> Column:
+        start = F.col(WINDOW_START)
+        if lookback.windows:
+            return windows_before(start, self.aggregation.window, lookback.windows)
+        return days_before(start, lookback.days, lookback.time_zone)
+
+    def _was_compared_with_changed(self) -> Column:
+        starts = F.collect_set(F.when(F.col(_CHANGED), F.col(WINDOW_START))).over(self._one)
+        return F.coalesce(F.arrays_overlap(_ASKED, starts), F.lit(False))
+
+    def _with_past(self, rows: DataFrame, reader: Callable[[], Any]) -> DataFrame:
+        rows = rows.withColumn(_ASKED, F.when(F.col(_DUE), F.col(_ASKED)))
+        past = StructType([rows.schema[each.name] for each in self.stream.answer])
+        schema = StructType([*rows.schema.fields, StructField(_PAST, ArrayType(past))])
+        read = _History(reader, self.stream, len(self.lookbacks), self.analysis.accuracy_ms)
+        return map_in_arrow(rows, read, schema)
+
+    @cached_property
+    def _checks(self) -> list[tuple[plan.AnalysisRule, Check]]:
+        found = []
+        now = {each.name: field_column(each.name) for each in self.stream.columns}
+        for rule in self.rules:
+            past = [
+                {
+                    each.name: F.get(_PAST, F.lit(self.lookbacks.index(lookback)))[each.name]
+                    for each in self.stream.answer
+                }
+                for lookback in rule.target.lookbacks()
+            ]
+            conditions = {
+                name: _truth(each, self.query.time_zone) for name, each in rule.conditions.items()
+            }
+            judged = Judged(now, past, conditions)
+            found += [(rule, check) for check in rule.target.checks(judged)]
+        return found
+
+    def _verdicts(self, passed: Column) -> Column:
+        found = []
+        for rule, check in self._checks:
+            verdict = _verdict(check)
+            found.append(verdict if rule.target.early else F.when(passed, verdict))
+        return F.array(*found)
+
+
+def _has_passed(progress_us: int | None) -> Column:
+    """Whether the event time has passed a window's end."""
+    if progress_us is None:
+        return F.lit(True)
+    end = F.col(WINDOW_END)
+    return F.unix_micros(end) <= unwritten(progress_us, end)
+
+
+def _verdict(check: Check) -> Column:
+    met, leaves = [], []
+    for level, condition in check.met.items():
+        bit = 1 << LEVELS.index(level)
+        met.append(F.when(condition, bit).otherwise(0))
+        reset = check.resets.get(level, ~condition)
+        leaves.append(F.when(reset, bit).otherwise(0))
+    nothing = F.lit(None).cast("double")
+    return F.struct(
+        _sum(met).alias("met"),
+        _sum(leaves).alias("leaves"),
+        (check.value if check.value is not None else nothing).alias("value"),
+        (check.lower if check.lower is not None else nothing).alias("lower"),
+        (check.upper if check.upper is not None else nothing).alias("upper"),
+    )
+
+
+def _sum(bits: Sequence[Column]) -> Column:
+    total = F.lit(0)
+    for each in bits:
+        total = total + each
+    return total.cast("long")
+
+
+def _truth(condition: plan.Expression, time_zone: str) -> Column:
+    column = compile_expression(condition, time_zone)
+    return F.when(column.isNotNull(), truth(condition, column))
+
+
+def _alarm(rule: plan.AnalysisRule, check: Check, places: Mapping[str, Sequence[int]]) -> Alarm:
+    options = rule.target
+    flapping = options.flapping
+    return Alarm(
+        rule.name,
+        rule.module,
+        check.field,
+        options.early,
+        milliseconds(options.repeat) * 1000 if options.repeat else None,
+        tuple(place for name in options.inhibited_by for place in places.get(name, ())),
+        flapping.changes if flapping is not None else None,
+        milliseconds(flapping.within) * 1000 if flapping is not None else 0,
+        options.message,
+    )
+
+
+@dataclass(frozen=True)
+class _History:
+    """What runs in each task: asks an output about the past, for all rows of an Arrow batch at
+    once."""
+
+    reader: Callable[[], Any]
+    stream: Stream
+    lookbacks: int
+    accuracy_ms: int
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from contextlib import closing
+
+        with closing(self.reader()) as reader:
+            for batch in batches:
+                yield self._with_past(batch, reader)
+
+    def _with_past(self, batch: pa.RecordBatch, reader: Any) -> pa.RecordBatch:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        asked = batch.column(_ASKED)
+        rows = pc.list_parent_indices(asked)
+        keys = [batch.column(name).take(rows) for name in self.stream.keys]
+        starts = asked.flatten()
+        wanted = pa.RecordBatch.from_arrays([*keys, starts], [*self.stream.keys, WINDOW_START])
+        found = reader.find(self.stream, wanted, self.accuracy_ms)
+        columns = [found.column(each.name) for each in self.stream.answer]
+        values = pa.StructArray.from_arrays(columns, [each.name for each in self.stream.answer])
+        ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(asked), 0))
+        offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends.cast(pa.int32())])
+        past = pa.ListArray.from_arrays(offsets, values)
+        return batch.append_column(pa.field(_PAST, past.type), past)
