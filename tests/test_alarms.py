@@ -203,6 +203,16 @@ def test_the_alarm_moves_to_the_window_where_it_really_began() -> None:
     ]
 
 
+def test_a_repeat_is_not_taken_back() -> None:
+    alarm = Alarm("r", "Threshold", "v", repeat_us=20 * SECOND)
+    first = windows([85, 85, 85])
+    assert told(followed([alarm], "k", {}, first, 0).events)[-1] == (2, "repeat", "crit")
+    second = windows([85, 40, 40])
+    for old, new in zip(first, second, strict=True):
+        new.told = old.told
+    assert told(followed([alarm], "k", {}, second, 0).events) == [(1, "recovered", "ok")]
+
+
 def test_another_value_of_the_same_level_is_no_news() -> None:
     assert corrected([85, 40], [95, 40]) == []
 

@@ -82,7 +82,7 @@ class _Pass:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        found = pa.array([False] * rows.num_rows)
+        found = pa.array([False] * rows.num_rows, pa.bool_())
         if rows.num_rows < 2:
             return found
         for name in self.stream.keys:
@@ -123,7 +123,7 @@ class _Pass:
         import pyarrow.compute as pc
 
         if self.final_us is None:
-            return pa.array([False] * rows.num_rows)
+            return pa.array([False] * rows.num_rows, pa.bool_())
         return pc.greater(rows.column(WINDOW_END).cast(pa.int64()), self.final_us)
 
     def _keys(self, rows: pa.RecordBatch, numbers: Sequence[int]) -> list[dict[str, Any]]:

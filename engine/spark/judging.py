@@ -143,10 +143,8 @@ class Judging:
         if kept is not None:
             before = kept.filter(F.col(KIND) != ALERT).withColumn(_CHANGED, F.lit(False))
             rows = rows.unionByName(before)
+        # What follows brings the rows of a key together, in order; nothing behind it moves them.
         order = self._one.orderBy(WINDOW_START, _CHANGED)
-        if kept is None:
-            # As below: those of a key are brought together, in order.
-            return rows.withColumn("_place", F.row_number().over(order)).drop("_place")
         # A window that has changed takes the place of the kept one, and what was told about that.
         follows = F.lag(WINDOW_START).over(order) == F.col(WINDOW_START)
         told = F.when(follows, F.lag(TEXT).over(order)).otherwise(F.col(TEXT))

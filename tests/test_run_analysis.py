@@ -1,0 +1,314 @@
+"""Whole runs with an analysis: what is alarming is told once, and corrected when rows come late."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from tests.jobs import Job, iso
+
+VALUE = {"rule": ["key: key", "value: max(value)"], "window": "10 seconds"}
+RESETS = {
+    "info": "value > 60",
+    "warn": "value > 70",
+    "crit": "value > 80",
+    "info_reset": "value < 50",
+    "warn_reset": "value < 60",
+    "crit_reset": "value < 70",
+}
+
+
+def rule(module: str, name: str = "r", **options: Any) -> dict[str, Any]:
+    return {"module": module, "name": name, "options": options}
+
+
+def config(job: Job, *rules: Mapping[str, Any], aggregations: Any = VALUE, **more: Any) -> None:
+    """A config whose sqlite output answers, and takes alerts."""
+    path = job.config(aggregations, streams=("aggregated", "alerts"), **more)
+    whole = json.loads(path.read_text())
+    whole["outputs"][0]["main"] = True
+    whole["analysis"] = {"rule": list(rules)}
+    path.write_text(json.dumps(whole, indent=2))
+
+
+def told(job: Job) -> list[tuple[Any, ...]]:
+    """(window, revision, kind, level) of all alerts, by the windows and the order of revisions."""
+    rows = job.rows("alerts", 'window_start, "rule", series, revision')
+    return [(each["window_start"], each["revision"], each["kind"], each["level"]) for each in rows]
+
+
+def arrive(job: Job, values: Sequence[float], per_file: int = 100) -> None:
+    """A row for each window of 10 seconds."""
+    lines = [f"{1000 + place * 10},a,{value}" for place, value in enumerate(values)]
+    for first in range(0, len(lines), per_file):
+        job.arrive(lines[first : first + per_file])
+
+
+def test_levels_with_resets_are_told_when_they_change(job: Job) -> None:
+    config(job, rule("Threshold", **RESETS))
+    arrive(job, [61, 73, 64, 85, 62, 56, 47, 0], per_file=2)
+    job.run("--once")
+    assert told(job) == [
+        (iso(1000), 0, "alert", "info"),
+        (iso(1010), 0, "alert", "warn"),
+        (iso(1030), 0, "alert", "crit"),
+        (iso(1040), 0, "alert", "info"),
+        (iso(1060), 0, "recovered", "ok"),
+    ]
+    row = job.rows("alerts")[2]
+    assert {name: row[name] for name in ("rule", "series", "field", "value", "previous")} == {
+        "rule": "r",
+        "series": '{"key": "a"}',
+        "field": "value",
+        "value": 85.0,
+        "previous": "warn",
+    }
+
+
+def test_a_window_is_judged_when_the_event_time_has_passed_its_end(job: Job) -> None:
+    config(job, rule("Threshold", crit="value > 80"))
+    job.arrive(["1000,a,90", "1009.9,a,90"])
+    job.run("--once")
+    assert told(job) == []
+    job.arrive(["1010,b,0"])
+    job.run("--once")
+    assert told(job) == [(iso(1000), 0, "alert", "crit")]
+
+
+def test_an_early_rule_judges_every_change(job: Job) -> None:
+    config(job, rule("Threshold", crit="value < 50", early=True))
+    job.arrive(["1000,a,10"])
+    job.run("--once")
+    assert told(job) == [(iso(1000), 0, "alert", "crit")]
+    job.arrive(["1001,a,60"])
+    job.run("--once")
+    assert told(job)[1:] == [(iso(1000), 1, "correction", "ok")]
+
+
+def test_rules_with_and_without_early_judge_the_same_window(job: Job) -> None:
+    config(
+        job,
+        rule("Threshold", "soon", crit="value > 50", early=True),
+        rule("Threshold", "then", crit="value > 50"),
+    )
+    job.arrive(["1000,a,60"])
+    job.run("--once")
+    assert [each["rule"] for each in job.rows("alerts")] == ["soon"]
+    job.arrive(["1010,b,0"])
+    job.run("--once")
+    assert [each["rule"] for each in job.rows("alerts", "rule")] == ["soon", "then"]
+
+
+class Truth:
+    """What bands over the windows before say, in plain Python, over windows as they ended up."""
+
+    def __init__(self, windows: Mapping[tuple[str, int], float]) -> None:
+        self.windows = windows
+
+    def base(self, key: str, start: int, module: str) -> float | None:
+        if module == "SimpleAnalysis":
+            return self.windows.get((key, start - 20))
+        known = [self.windows.get((key, start - 10 * i)) for i in (1, 2, 3)]
+        there = [each for each in known if each is not None]
+        return sum(there) / len(there) if there else None
+
+    def levels(self, module: str, percent: float) -> dict[tuple[str, int], str]:
+        """(key, window) -> the level behind it."""
+        found: dict[tuple[str, int], str] = {}
+        level: dict[str, str] = {}
+        for key, start in sorted(self.windows, key=lambda each: each[1]):
+            base, value = self.base(key, start, module), self.windows[key, start]
+            if base is not None:
+                ends = sorted([base * (1 - percent / 100), base * (1 + percent / 100)])
+                is_in = ends[0] <= value <= ends[1]
+                level[key] = "ok" if is_in else "crit"
+            found[key, start] = level.get(key, "ok")
+        return found
+
+
+def heard(job: Job, name: str, windows: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """(key, window) -> the level that receivers know of, by the last thing told of each window."""
+    last: dict[tuple[str, str], str] = {}
+    for row in job.rows("alerts", "revision"):
+        if row["rule"] == name:
+            last[json.loads(row["series"])["key"], row["window_start"]] = row["level"]
+    found: dict[tuple[str, int], str] = {}
+    level: dict[str, str] = {}
+    for key, start in sorted(windows, key=lambda each: each[1]):
+        level[key] = last.get((key, iso(start)), level.get(key, "ok"))
+        found[key, start] = level[key]
+    return found
+
+
+@pytest.mark.parametrize("mode", ["--once", "--batch"])
+def test_bands_around_the_past_are_exact_though_rows_come_late(job: Job, mode: str) -> None:
+    names = {"SimpleAnalysis": 12, "AverageAnalysis": 15}
+    config(
+        job,
+        rule("SimpleAnalysis", "s", deviation={"value": 12}, batch_number=2),
+        rule("AverageAnalysis", "m", deviation={"value": 15}, num_average=3),
+        processing={"allowed_lateness": "40 seconds"},
+    )  # fmt: skip
+    pick = random.Random(7)
+    windows: dict[tuple[str, int], float] = {}
+    rows: list[tuple[int, str]] = []
+    for place in range(14):
+        for key in ("a", "b;'", 'c"é'):
+            if pick.random() < 0.15:
+                continue  # a window that is missing
+            for _ in range(2):
+                value, start = float(pick.randint(-130, -90)), 1000 + place * 10
+                windows[key, start] = max(windows.get((key, start), -1e9), value)
+                quoted = key.replace('"', '""')
+                line = f'{start + pick.randint(0, 9)},"{quoted}",{value}'
+                rows.append((start + pick.choice([0, 0, 0, 35]), line))
+    rows.sort(key=lambda each: each[0])
+    for first in range(0, len(rows), 9):
+        job.arrive([line for _, line in rows[first : first + 9]])
+    job.arrive(["1900,z,0"])
+    report = job.run(mode)
+    assert report["aggregations"]["aggregated"].get("late", 0) == 0
+    known = {(each["key"], each["window_start"]) for each in job.rows("aggregated")}
+    assert known == {(key, iso(start)) for key, start in windows} | {("z", iso(1900))}
+    truth = Truth(windows)
+    for module, name in (("SimpleAnalysis", "s"), ("AverageAnalysis", "m")):
+        levels = truth.levels(module, names[module])
+        assert set(levels.values()) == {"ok", "crit"}
+        assert heard(job, name, windows) == levels
+    kinds = {each["kind"] for each in job.rows("alerts")}
+    assert ("correction" in kinds) is (mode == "--once")
+
+
+def test_a_late_row_takes_an_alarm_back_and_another_one_causes_one(job: Job) -> None:
+    config(
+        job,
+        rule("Threshold", crit="value < 50"),
+        processing={"allowed_lateness": "2 days"},
+    )
+    arrive(job, [10, 60, 60])
+    job.arrive([f"{1000 + 100_000},a,60"])  # a day later
+    job.run("--once")
+    first = job.rows("alerts")
+    assert [(each["kind"], each["window_start"]) for each in first] == [
+        ("alert", iso(1000)),
+        ("recovered", iso(1010)),
+    ]
+    job.arrive(["1001,a,70"])
+    job.run("--once")
+    (correction,) = [each for each in job.rows("alerts") if each["kind"] == "correction"]
+    assert correction["corrects"] == first[0]["id"]
+    assert (correction["level"], correction["previous"], correction["value"]) == ("ok", "crit", 70)
+    assert "no longer crit" in correction["message"]
+
+
+def test_a_correction_of_the_past_changes_a_later_verdict(job: Job) -> None:
+    config(
+        job,
+        rule("SimpleAnalysis", deviation={"value": 10}),
+        processing={"allowed_lateness": "1 minute"},
+    )
+    arrive(job, [100, 100, 105, 0])
+    job.run("--once")
+    assert told(job) == []
+    job.arrive(["1011,a,150"])
+    job.run("--once")
+    # 150 leaves the band around 100; 105, which did not change, leaves the one around 150.
+    assert told(job) == [(iso(1010), 0, "alert", "crit")]
+    job.arrive(["1021,a,150"])
+    job.run("--once")
+    assert told(job) == [(iso(1010), 0, "alert", "crit"), (iso(1020), 0, "recovered", "ok")]
+
+
+def test_rules_over_all_rows_and_over_days_of_a_zone(job: Job) -> None:
+    """Without a key; a day before the clocks change has 25 hours, and is still the day before."""
+    config(
+        job,
+        rule("SimpleAnalysis", "day", deviation={"value": 10}, aggregation="days"),
+        rule("Seasonal", "week", deviation={"value": 10}, period="week", time_zone="Europe/Athens",
+             aggregation="hours"),
+        aggregations=[
+            {"name": "days", "rule": ["value: max(value)"],
+             "window": {"size": "1 day", "time_zone": "Europe/Athens"}},
+            {"name": "hours", "rule": ["key: key", "value: max(value)"], "window": "1 hour"},
+        ],
+    )  # fmt: skip
+    # 2026-10-25 has 25 hours in Athens, from 21:00 to 22:00 UTC.
+    saturday = 1_792_875_600  # 2026-10-24T21:00:00Z, where the 25th begins there
+    hour = 3600
+    rows = [(saturday - 24 * hour, 100), (saturday, 200), (saturday + 25 * hour, 201)]
+    # The same hour by the clocks, a week after the 24th: an hour later in UTC.
+    rows += [(saturday + (6 * 24 + 1) * hour, 100), (saturday + 30 * 24 * hour, 0)]
+    job.arrive([f"{time},a,{value}" for time, value in rows])
+    job.run("--once")
+    alerts = job.rows("alerts", "window_start")
+    assert [(r["rule"], r["window_start"], r["kind"]) for r in alerts] == [
+        ("day", iso(saturday), "alert"),
+        ("day", iso(saturday + 25 * hour), "recovered"),
+    ]
+    assert alerts[0]["series"] == "{}"
+
+
+OTHERS: dict[str, tuple[dict[str, Any], list[float], list[tuple[int, str]]]] = {
+    "a fast rise": (
+        rule("RateOfChange", field="value", above=30, per="1 minute"),
+        [10, 14, 20, 24, 0],
+        [(1, "ok"), (2, "crit"), (3, "ok")],
+    ),
+    "a fast fall": (
+        rule("RateOfChange", field="value", below=-5, level="warn"),
+        [10, 5, -1, 0, 0],
+        [(1, "ok"), (2, "warn"), (3, "ok")],
+    ),
+    "an outlier, by the median of those before": (
+        rule("Outlier", field="value", windows=5, least=4),
+        [10, 11, 10, 500, 11, 10, 500, 11, 0],
+        # The first 500 comes before four are known; it moves no median.
+        [(4, "ok"), (6, "crit"), (7, "ok")],
+    ),
+    "a value that is stuck": (
+        rule("Stuck", field="value", windows=3),
+        [1, 2, 2, 2, 2, 3, 0],
+        [(2, "ok"), (3, "crit"), (5, "ok")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_built_in_rule(job: Job, name: str) -> None:
+    one, values, levels = OTHERS[name]
+    config(job, one)
+    arrive(job, values)
+    job.run("--once")
+    changes = {each["window_start"]: each["level"] for each in job.rows("alerts")}
+    level, found = "ok", []
+    for place in range(len(values)):
+        level = changes.get(iso(1000 + place * 10), level)
+        found.append(level)
+    for place, expected in levels:
+        assert found[place] == expected, (place, found)
+    assert len(changes) == sum(1 for a, b in zip(["ok", *found], found, strict=False) if a != b)
+
+
+def test_another_checkpoint_of_the_same_rules_tells_the_same_ids(job: Job) -> None:
+    config(job, rule("Threshold", **RESETS))
+    arrive(job, [61, 85, 40, 0])
+    job.run("--once")
+    first = {each["id"] for each in job.rows("alerts")}
+    job.run("--once", "--reset")
+    assert {each["id"] for each in job.rows("alerts")} == first
+    assert len(first) == 3
+
+
+def test_an_output_that_does_not_take_alerts_still_answers(job: Job) -> None:
+    config(job, rule("SimpleAnalysis", deviation={"value": 10}))
+    path = job.folder / "config.json"
+    whole = json.loads(path.read_text())
+    whole["outputs"][0]["streams"] = ["aggregated"]
+    path.write_text(json.dumps(whole))
+    arrive(job, [100, 200, 0])
+    job.run("--once")
+    assert len(job.rows("aggregated")) == 3
