@@ -312,3 +312,94 @@ def test_an_output_that_does_not_take_alerts_still_answers(job: Job) -> None:
     arrive(job, [100, 200, 0])
     job.run("--once")
     assert len(job.rows("aggregated")) == 3
+
+
+def silences(job: Job) -> list[tuple[str, int, str]]:
+    """(key, seconds of the window, kind) of what a deadman has told."""
+    rows = job.rows("alerts", "window_start, series, revision")
+    starts = {iso(1000 + 10 * place): 1000 + 10 * place for place in range(-1, 100)}
+    return [
+        (json.loads(each["series"])["key"], starts[each["window_start"]], each["kind"])
+        for each in rows
+    ]
+
+
+def test_a_sensor_that_stops_and_comes_back_is_told_and_no_other(job: Job) -> None:
+    config(job, rule("Deadman", windows=2))
+    job.arrive(["1000,a,1", "1000,b,1", "1010,a,1", "1020,a,1"])
+    job.arrive(["1030,a,1", "1031,new,1"])
+    job.run("--once")
+    # The windows of b from 1010 and 1020 are missing, and the event time has passed the latter.
+    assert silences(job) == [("b", 1020, "alert")]
+    (row,) = job.rows("alerts")
+    assert row["message"] == "r: key b: crit; no rows in 2 windows"
+    job.run("--once")  # a restart, and nothing new: the source is silent altogether
+    job.arrive(["1040,a,1", "1050,a,1", "1055,b,1"])
+    job.arrive(["1061,a,1"])
+    job.run("--once")
+    assert silences(job) == [
+        ("b", 1020, "alert"),
+        ("b", 1050, "recovered"),
+        ("new", 1050, "alert"),
+    ]
+
+
+def test_a_late_row_takes_a_silence_back(job: Job) -> None:
+    config(
+        job,
+        rule("Deadman", windows=2),
+        processing={"allowed_lateness": "1 minute"},
+    )
+    job.arrive(["1000,a,1", "1000,b,1", "1035,a,1"])
+    job.run("--once")
+    # So was a, and it is back: the window from 1030 is there.
+    assert silences(job) == [("a", 1020, "alert"), ("b", 1020, "alert")]
+    job.arrive(["1022,b,1", "1036,a,1"])
+    job.run("--once")
+    assert [each for each in silences(job) if each[0] == "b"] == [
+        ("b", 1020, "alert"),
+        ("b", 1020, "correction"),
+    ]
+
+
+@pytest.mark.parametrize("mode", ["--once", "--batch"])
+def test_expected_keys_are_missed_and_forgotten(job: Job, mode: str) -> None:
+    config(job, rule("Deadman", windows=2, expected=["x", "a"], retire="1 minute"))
+    job.arrive(["1000,a,1", "1010,a,1", "1020,a,1", "1031,a,1"])
+    job.arrive([f"{each},a,1" for each in range(1040, 1200, 10)])
+    job.arrive(["1200,x,1", "1210,a,1", "1250,a,1"])
+    job.run(mode)
+    first = silences(job)[0]
+    assert (first[0], first[2]) == ("x", "alert")
+    assert ("a", 1230, "alert") in silences(job)
+
+
+def test_alarms_survive_a_restart_of_every_batch(job: Job) -> None:
+    """A run for each file, with the last commit taken away each time: as if it had been killed."""
+    config(
+        job,
+        rule("Threshold", "t", **RESETS),
+        rule("SimpleAnalysis", "s", deviation={"value": 20}),
+        rule("Deadman", "d", windows=2),
+        processing={"allowed_lateness": "20 seconds"},
+    )
+    values = [61, 73, 64, 85, 62, 56, 47, 0]
+    commits = job.folder / "config.checkpoint" / "commits"
+    for place, value in enumerate(values):
+        job.arrive([f"{1000 + place * 10},a,{value}", *(["1000,b,5"] if not place else [])])
+        job.run("--once")
+        last = max(commits.glob("[0-9]*"), key=lambda path: int(path.name))
+        last.unlink()
+        job.run("--once")
+    found = [
+        (each["rule"], each["window_start"], each["kind"], each["level"])
+        for each in job.rows("alerts", "rule, window_start, revision")
+    ]
+    assert [each[1:] for each in found if each[0] == "t"] == [
+        (iso(1000), "alert", "info"),
+        (iso(1010), "alert", "warn"),
+        (iso(1030), "alert", "crit"),
+        (iso(1040), "alert", "info"),
+        (iso(1060), "recovered", "ok"),
+    ]
+    assert [each[1:] for each in found if each[0] == "d"] == [(iso(1020), "alert", "crit")]

@@ -19,6 +19,25 @@ ALERT, RECOVERED, REPEAT, CORRECTION = "alert", "recovered", "repeat", "correcti
 
 
 @dataclass(frozen=True)
+class Silence:
+    """When a key is missed; all in microseconds.
+
+    Args:
+        windows: how many must be missing.
+        after_us: from the start of its last window to that of the missing one that is told.
+        size_us: of a window.
+        level: of the alarm.
+        retire_us: how long it is known, from the start of its last window; None: for ever.
+    """
+
+    windows: int
+    after_us: int
+    size_us: int
+    level: int
+    retire_us: int | None = None
+
+
+@dataclass(frozen=True)
 class Alarm:
     """What is known of a check before anything is judged.
 
@@ -27,11 +46,13 @@ class Alarm:
         inhibitors: the checks, by their places, that silence it while they are critical.
         changes: so many within so long are flapping; None: never.
         message: see ``Rule``.
+        silence: None where it is about windows that are there.
     """
 
     rule: str
     module: str
     field: str | None = None
+    silence: Silence | None = None
     early: bool = False
     repeat_us: int | None = None
     inhibitors: tuple[int, ...] = ()
@@ -130,6 +151,48 @@ class Event:
     verdict: Verdict
     corrects: Told | None = None
     until: int | None = None
+
+
+def with_silences(
+    alarms: Sequence[Alarm],
+    seen: int | None,
+    windows: Sequence[Window],
+    told: Mapping[int, dict[int, Told]],
+    progress: int,
+) -> list[Window]:
+    """The windows of a key, and those that are missing where an alarm is about that.
+
+    Args:
+        seen: the start of its last window before these; None where there was none.
+        told: about missing windows, by their start: rows of theirs may have come since then.
+        progress: the latest event time.
+    """
+    found = {each.start: each for each in windows}
+    starts = [*([seen] if seen is not None else []), *(each.start for each in windows)]
+    for place, alarm in enumerate(alarms):
+        if alarm.silence is None:
+            continue
+        silence = alarm.silence
+        verdict = Verdict(1 << silence.level, 0)
+        for start, following in zip(starts, [*starts[1:], None], strict=True):
+            missing = start + silence.after_us
+            is_over = missing + silence.size_us <= progress
+            if is_over and (following is None or missing < following):
+                found.setdefault(missing, Window(missing, [None] * len(alarms)))
+                found[missing].verdicts = _put(found[missing].verdicts, place, verdict)
+    for start, before in told.items():
+        if start not in found:
+            found[start] = Window(start, [None] * len(alarms))
+        found[start].told = {**before, **found[start].told}
+        for place in before:
+            if found[start].verdicts[place] is None:
+                there = Verdict(0, -1)  # it is no longer missing
+                found[start].verdicts = _put(found[start].verdicts, place, there)
+    return [found[start] for start in sorted(found)]
+
+
+def _put(verdicts: Sequence[Verdict | None], place: int, verdict: Verdict) -> list[Verdict | None]:
+    return [*verdicts[:place], verdict, *verdicts[place + 1 :]]
 
 
 def leveled(current: int, verdict: Verdict) -> int:

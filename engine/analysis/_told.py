@@ -60,7 +60,7 @@ def _sentence(alarm: Alarm, told: Alert) -> str:
     """What happened, in words."""
     of = ", ".join(f"{name} {value}" for name, value in told["keys"].items())
     parts = [alarm.rule, *([of] if of else [])]
-    return f"{': '.join(parts)}: {_verb(told)}{_numbers(told['param'])}"
+    return f"{': '.join(parts)}: {_verb(told)}{_numbers(told['param'])}{_silence(alarm, told)}"
 
 
 def _verb(told: Alert) -> str:
@@ -75,6 +75,13 @@ def _verb(told: Alert) -> str:
         case "repeat":
             return f"still {level}"
     return str(level)
+
+
+def _silence(alarm: Alarm, told: Alert) -> str:
+    if alarm.silence is None or told["level"] == "ok":
+        return ""
+    count = alarm.silence.windows
+    return f"; no rows in {count} window{'' if count == 1 else 's'}"
 
 
 def _numbers(param: Mapping[str, Any]) -> str:

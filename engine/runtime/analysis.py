@@ -81,11 +81,11 @@ class Analyses:
     def streaming(self, written: Written) -> None:
         """Judges what a micro-batch has written, and tells it."""
         assert self.checkpoint is not None
-        progress = self._progress(written)
+        before, progress = self._progress(written)
+        begins = before == _NEVER_US != progress
         alerts = []
         for judging in self.judgings:
-            folder = self._folder(written.batch, _name(judging))
-            told, count = self._kept(judging, written, progress, folder)
+            told, count = self._kept(judging, written, progress, begins)
             if count:
                 alerts.append(told)
         self._deliver(written, alerts)
@@ -94,35 +94,43 @@ class Analyses:
     def static(self, written: Written) -> None:
         """Judges all windows there are."""
         for judging in self.judgings:
-            judged = judging.judged(_windows(judging, written), None, None, self.history)
-            found = alarmed(judged, judging.stream, judging.alarms(), None)
+            windows = _windows(judging, written)
+            latest = _NEVER_US if written.latest_us is None else written.latest_us
+            judged = judging.judged(windows, _missed(judging, windows), None, self.history)
+            found = alarmed(judged, judging.stream, judging.alarms(), latest, None)
             if self.query.takes(ALERTS):
                 self.write(alert_rows(found.filter(F.col(KIND) == ALERT), TEXT))
 
-    def _progress(self, written: Written) -> int:
-        """The latest event time of this batch and all before it."""
+    def _progress(self, written: Written) -> tuple[int, int]:
+        """The latest event time of all batches before this one, and with it."""
         assert self.checkpoint is not None
-        before = self.checkpoint.files.read(f"{_FOLDER}/{written.batch - 1}/progress")
-        known = [_NEVER_US if before is None else int(before)]
-        if written.latest_us is not None:
-            known.append(written.latest_us)
-        self.checkpoint.files.write(f"{_FOLDER}/{written.batch}/progress", str(max(known)))
-        return max(known)
+        text = self.checkpoint.files.read(f"{_FOLDER}/{written.batch - 1}/progress")
+        before = _NEVER_US if text is None else int(text)
+        now = max(before, _NEVER_US if written.latest_us is None else written.latest_us)
+        self.checkpoint.files.write(f"{_FOLDER}/{written.batch}/progress", str(now))
+        return before, now
 
     def _kept(
-        self, judging: Judging, written: Written, progress_us: int, folder: str
+        self, judging: Judging, written: Written, progress_us: int, begins: bool
     ) -> tuple[DataFrame, int]:
-        """Judges the windows of one aggregation; gives the alerts, and how many there are."""
+        """Judges the windows of one aggregation; gives the alerts, and how many there are.
+
+        Args:
+            begins: whether this is the first batch with a row.
+        """
         changed = _windows(judging, written)
         schema = judging.schema(changed.schema)
-        spark = changed.sparkSession
+        spark, folder = changed.sparkSession, self._folder(written.batch, _name(judging))
         before = None
-        if self._has(written.batch - 1, _name(judging)):
+        is_known = self._has(written.batch - 1, _name(judging))
+        if begins or (not is_known and progress_us != _NEVER_US):
+            before = judging.expected(changed, progress_us)
+        elif is_known:
             before = kept(spark, self._folder(written.batch - 1, _name(judging)), schema)
         judged = judging.judged(changed, before, progress_us, self.history)
         final = _NEVER_US if written.final_us is None else written.final_us
         counted = Observation("alerts")
-        found = alarmed(judged, judging.stream, judging.alarms(), final)
+        found = alarmed(judged, judging.stream, judging.alarms(), progress_us, final)
         keep(found.observe(counted, F.count_if(F.col(KIND) == ALERT).alias("alerts")), folder)
         told = kept(spark, folder, schema).filter(F.col(KIND) == ALERT)
         return told, int(counted.get.get("alerts") or 0)
@@ -163,6 +171,12 @@ def _windows(judging: Judging, written: Written) -> DataFrame:
     column = F.col(written.columns[judging.aggregation.name])
     those = written.frame.select(column.alias("_window")).filter(F.col("_window").isNotNull())
     return those.select("_window.*")
+
+
+def _missed(judging: Judging, windows: DataFrame) -> DataFrame | None:
+    """The keys that are expected from the first window on."""
+    (first,) = windows.agg(F.unix_micros(F.min(plan.WINDOW_START)).alias("first")).collect()
+    return None if first["first"] is None else judging.expected(windows, first["first"])
 
 
 def _name(judging: Judging) -> str:

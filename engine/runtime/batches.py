@@ -250,7 +250,8 @@ class Batches:
             self._write(windows, self.outputs.routes(compiled.streams), sinks)
             if self.query.analysis is not None:
                 columns = {stream: column for column, stream in compiled.streams.items()}
-                self._analyses(sinks).static(Written(windows, columns, sinks.batch, None, None))
+                latest = compiled.observations[0].get.get(LATEST)
+                self._analyses(sinks).static(Written(windows, columns, sinks.batch, latest, None))
 
     def _write(
         self, frame: DataFrame, routes: Sequence[Route], sinks: Sinks

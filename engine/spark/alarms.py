@@ -6,7 +6,7 @@ Few keys are alarming at a time: what is quiet stays in Arrow, and no Python loo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -16,18 +16,20 @@ from pyspark.sql import DataFrame
 from engine.analysis._alarm import (
     Alarm,
     Event,
+    Silence,
     State,
     Told,
     Verdict,
     Window,
     followed,
     stored,
+    with_silences,
 )
 from engine.analysis._told import alert
 from engine.outputs import Stream
 from engine.plan import WINDOW_END, WINDOW_START
 from engine.spark.arrow import map_in_arrow
-from engine.spark.judging import ALERT, KIND, STATE, TEXT, VERDICTS
+from engine.spark.judging import ALERT, KIND, MISSING, STATE, TEXT, VERDICTS, WINDOW
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,16 +38,57 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def alarmed(
-    judged: DataFrame, stream: Stream, alarms: Sequence[Alarm], final_us: int | None
+    judged: DataFrame,
+    stream: Stream,
+    alarms: Sequence[Alarm],
+    progress_us: int,
+    final_us: int | None,
 ) -> DataFrame:
     """The windows and states that the next batch needs, and the alerts of this one.
 
     Args:
         judged: as ``Judging.judged`` gives it.
+        progress_us: the latest event time.
         final_us: windows that end there or before can no longer change; None: none can.
     """
-    pass_ = _Pass(stream, tuple(alarms), final_us)
-    return map_in_arrow(judged, pass_, judged.schema)
+    function = _Pass(stream, tuple(alarms), progress_us, final_us)
+    return map_in_arrow(judged, function, judged.schema)
+
+
+@dataclass
+class _Key:
+    """The rows of a key, read; by the starts of windows.
+
+    Args:
+        seen: the start of the last final window, where somebody asks.
+        missing: what was told about windows that were missing.
+    """
+
+    states: dict[int, State]
+    seen: int | None
+    windows: list[Window]
+    rows: dict[int, dict[str, Any]]
+    missing: dict[int, dict[int, Told]]
+
+
+def _read(
+    rows: Sequence[dict[str, Any]], verdicts: Callable[[dict[str, Any]], list[Verdict | None]]
+) -> _Key:
+    key = _Key({}, None, [], {}, {})
+    for row in rows:
+        held = json.loads(row[TEXT]) if row[TEXT] else {}
+        if row[KIND] == STATE:
+            key.states = {int(place): State(**each) for place, each in held.items()}
+            key.seen = _micros(row[WINDOW_END]) if row[WINDOW_END] is not None else None
+            continue
+        start = _micros(row[WINDOW_START])
+        told = {int(place): Told(**each) for place, each in held.items()}
+        if row[KIND] == MISSING:
+            key.missing[start] = told
+        else:
+            key.rows[start] = row
+            key.windows.append(Window(start, verdicts(row), told))
+    return key
 
 
 @dataclass(frozen=True)
@@ -54,6 +97,7 @@ class _Pass:
 
     stream: Stream
     alarms: tuple[Alarm, ...]
+    progress_us: int
     final_us: int | None
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -95,36 +139,98 @@ class _Pass:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        numbers = pc.cumulative_sum(self._begins(rows).cast(pa.int64()))
-        loud = pc.unique(numbers.filter(self._is_loud(rows)))
-        is_loud = pc.is_in(numbers, value_set=loud)
-        quiet = rows.filter(pc.invert(is_loud))
-        yield quiet.filter(self._is_open(quiet))
-        found = self._keys(rows.filter(is_loud), numbers.filter(is_loud).to_pylist())
+        begins = self._begins(rows)
+        numbers = pc.cumulative_sum(begins.cast(pa.int64()))
+        is_loud = self._is_loud(rows)
+        if self._silences:
+            is_loud = pc.or_(is_loud, self._is_missed(rows, begins))
+        loud = pc.is_in(numbers, value_set=pc.unique(numbers.filter(is_loud)))
+        quiet = pc.invert(loud)
+        yield from self._left(rows.filter(quiet), begins.filter(quiet))
+        found = self._keys(rows.filter(loud), numbers.filter(loud).to_pylist())
         if found:
             yield pa.RecordBatch.from_pylist(found, schema=rows.schema)
 
+    @property
+    def _silences(self) -> list[Silence]:
+        return [each.silence for each in self.alarms if each.silence is not None]
+
     def _is_loud(self, rows: pa.RecordBatch) -> pa.Array:
         """Whether a row has more to it than verdicts of which no condition is met."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         verdicts = rows.column(VERDICTS)
         met = pc.struct_field(verdicts.flatten(), "met")
         owners = pc.list_parent_indices(verdicts).filter(pc.fill_null(pc.greater(met, 0), False))
-        import pyarrow as pa
-
         places = pa.array(range(rows.num_rows), pa.int64())
         has_met = pc.is_in(places, value_set=owners.cast(pa.int64()))
         return pc.or_(has_met, pc.is_valid(rows.column(TEXT)))
 
-    def _is_open(self, rows: pa.RecordBatch) -> pa.Array:
-        """Whether a window may still change."""
+    def _starts(self, rows: pa.RecordBatch) -> pa.Array:
+        """When a window began, of a state the last one, in microseconds."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        is_state = pc.equal(rows.column(KIND), STATE)
+        times = pc.if_else(is_state, rows.column(WINDOW_END), rows.column(WINDOW_START))
+        return times.cast(pa.int64())
+
+    def _is_missed(self, rows: pa.RecordBatch, begins: pa.Array) -> pa.Array:
+        """Whether windows of a key are missing behind a row: before the next, or to this day."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        starts = self._starts(rows)
+        after_us = min(each.after_us for each in self._silences)
+        size_us = self._silences[0].size_us
+        nothing = pa.nulls(1, pa.int64())
+        following = pc.if_else(
+            pa.concat_arrays([begins.slice(1), pa.array([True])]),
+            nothing[0],
+            pa.concat_arrays([starts.slice(1), nothing]),
+        )
+        to_this_day = pc.less_equal(pc.add(starts, after_us + size_us), self.progress_us)
+        before_next = pc.greater(pc.subtract(following, starts), after_us)
+        return pc.fill_null(pc.coalesce(before_next, to_this_day), False)
+
+    def _left(self, rows: pa.RecordBatch, begins: pa.Array) -> Iterator[pa.RecordBatch]:
+        """What the next batch needs of keys of which there is nothing to tell."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         if self.final_us is None:
-            return pa.array([False] * rows.num_rows, pa.bool_())
-        return pc.greater(rows.column(WINDOW_END).cast(pa.int64()), self.final_us)
+            return
+        is_window = pc.equal(rows.column(KIND), WINDOW)
+        ends = rows.column(WINDOW_END).cast(pa.int64())
+        is_open = pc.and_(is_window, pc.greater(ends, self.final_us))
+        yield rows.filter(is_open)
+        if not self._silences or not rows.num_rows:
+            return
+        # Of each key the last row that is no open window: rows are in order.
+        numbers = pc.cumulative_sum(begins.cast(pa.int64())).filter(pc.invert(is_open))
+        closed = rows.filter(pc.invert(is_open))
+        is_last = pc.not_equal(numbers.slice(1), numbers.slice(0, max(len(numbers) - 1, 0)))
+        last = closed.filter(
+            pa.concat_arrays([is_last, pa.array([True] * min(len(numbers), 1), pa.bool_())])
+        )
+        values = {
+            KIND: pa.array([STATE] * last.num_rows, pa.string()),
+            WINDOW_END: self._starts(last).cast(last.schema.field(WINDOW_END).type),
+        }
+        kept = {*self.stream.keys, *values}
+        yield pa.RecordBatch.from_arrays(
+            [
+                values.get(
+                    each.name,
+                    last.column(each.name)
+                    if each.name in kept
+                    else pa.nulls(last.num_rows, each.type),
+                )
+                for each in last.schema
+            ],
+            schema=last.schema,
+        )
 
     def _keys(self, rows: pa.RecordBatch, numbers: Sequence[int]) -> list[dict[str, Any]]:
         found = []
@@ -139,29 +245,39 @@ class _Pass:
     def _key(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What is left of the rows of a key, and its alerts."""
         keys = {name: rows[0][name] for name in self.stream.keys}
-        series = json.dumps(keys, default=_iso, ensure_ascii=False)
-        states: dict[int, State] = {}
-        windows: list[tuple[dict[str, Any], Window]] = []
-        for row in rows:
-            held = json.loads(row[TEXT]) if row[TEXT] else {}
-            if row[KIND] == STATE:
-                states = {int(place): State(**each) for place, each in held.items()}
-                continue
-            told = {int(place): Told(**each) for place, each in held.items()}
-            windows.append((row, Window(_micros(row[WINDOW_START]), self._verdicts(row), told)))
-        final = sum(1 for row, _ in windows if self._is_final(row))
-        found = followed(self.alarms, series, states, [each for _, each in windows], final)
-        row_of = {window.start: row for row, window in windows}
+        key = _read(rows, self._verdicts)
+        if self._is_retired(key):
+            return []
+        windows = with_silences(self.alarms, key.seen, key.windows, key.missing, self.progress_us)
+        row_of = {each.start: key.rows.get(each.start) or self._row(keys, each) for each in windows}
+        ends = [_micros(row_of[each.start][WINDOW_END]) for each in windows]
+        final = sum(1 for end in ends if self.final_us is None or end <= self.final_us)
+        series = json.dumps({n: _plain(v) for n, v in keys.items()}, ensure_ascii=False)
+        found = followed(self.alarms, series, key.states, windows, final)
         left = [self._alert(row_of[each.window.start], each, keys, series) for each in found.events]
-        if found.states:
-            left.append({**keys, KIND: STATE, TEXT: json.dumps(stored(found.states))})
-        for row, window in windows[final:]:
+        there = [each.start for each in windows[:final] if each.start in key.rows]
+        seen = there[-1] if there else key.seen
+        if found.states or (self._silences and seen is not None):
+            text = json.dumps(stored(found.states)) if found.states else None
+            when = _time(seen) if seen is not None else None
+            left.append({**keys, KIND: STATE, WINDOW_END: when, TEXT: text})
+        for window in windows[final:]:
             text = json.dumps(stored(window.told)) if window.told else None
-            left.append({**row, TEXT: text})
+            if window.start in key.rows or text is not None:
+                left.append({**row_of[window.start], TEXT: text})
         return left
 
-    def _is_final(self, row: dict[str, Any]) -> bool:
-        return self.final_us is None or _micros(row[WINDOW_END]) <= self.final_us
+    def _is_retired(self, key: _Key) -> bool:
+        times = [each.retire_us for each in self._silences if each.retire_us is not None]
+        if not times or key.windows or key.seen is None:
+            return False
+        return self.progress_us - key.seen > max(times)
+
+    def _row(self, keys: dict[str, Any], window: Window) -> dict[str, Any]:
+        """That of a window that is missing."""
+        size_us = self._silences[0].size_us
+        bounds = {WINDOW_START: _time(window.start), WINDOW_END: _time(window.start + size_us)}
+        return {**keys, **bounds, KIND: MISSING}
 
     def _verdicts(self, row: dict[str, Any]) -> list[Verdict | None]:
         found = row[VERDICTS] or [None] * len(self.alarms)
@@ -170,7 +286,7 @@ class _Pass:
     def _alert(
         self, row: dict[str, Any], event: Event, keys: dict[str, Any], series: str
     ) -> dict[str, Any]:
-        measures = {name: row[name] for name in self.stream.measures}
+        measures = {name: row.get(name) for name in self.stream.measures}
         told = alert(
             self.alarms[event.check],
             event,

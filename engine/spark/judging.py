@@ -26,7 +26,8 @@ from pyspark.sql.types import (
 from engine import plan
 from engine.alerts import LEVELS
 from engine.analysis import Check, Judged, Lookback
-from engine.analysis._alarm import Alarm
+from engine.analysis._alarm import Alarm, Silence
+from engine.analysis.deadman import Deadman
 from engine.config.durations import milliseconds
 from engine.outputs import Stream
 from engine.plan import WINDOW_END, WINDOW_START
@@ -39,8 +40,9 @@ from engine.spark.windows import days_before, unwritten, windows_before
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: What a row is: a window, the states of a key behind its last final window, or an alert.
-KIND, WINDOW, STATE, ALERT = "_kind", "window", "state", "alert"
+#: What a row is: a window; one that is missing, of which that was told; a key behind its last final
+#: window, the start of which is the row's ``window_end`` where somebody asks; or an alert.
+KIND, WINDOW, MISSING, STATE, ALERT = "_kind", "window", "missing", "state", "alert"
 #: Of a window: a verdict for each check, null before it is judged; what was told about it, as JSON.
 #: Of states and alerts: themselves, as JSON.
 VERDICTS, TEXT = "_verdicts", "_text"
@@ -103,7 +105,7 @@ class Judging:
 
         Args:
             changed: the windows that the batch has written.
-            kept: what ``alarms`` has kept of the batch before.
+            kept: what ``alarmed`` has kept of the batch before, or ``expected``.
             progress_us: the latest event time, in microseconds; None: all windows are complete.
             reader: of the output that answers; None where nothing is asked.
         """
@@ -129,7 +131,32 @@ class Judging:
         places: dict[str, list[int]] = {}
         for place, (rule, _) in enumerate(self._checks):
             places.setdefault(rule.name, []).append(place)
-        return [_alarm(rule, check, places) for rule, check in self._checks]
+        return [_alarm(self.aggregation, rule, check, places) for rule, check in self._checks]
+
+    def expected(self, changed: DataFrame, since_us: int) -> DataFrame | None:
+        """States of keys that are missed though they were never there; None where there are none.
+
+        Args:
+            since_us: when their last window is taken to have begun.
+        """
+        keys = [key for rule in self.rules for key in getattr(rule.target, "expected", ())]
+        if not keys:
+            return None
+        (name,) = self.keys
+        of, schema = changed.schema[name].dataType, self.schema(changed.schema)
+        spark = changed.sparkSession
+        texts = spark.createDataFrame([(str(key),) for key in dict.fromkeys(keys)], "key string")
+        values = {
+            KIND: F.lit(STATE),
+            name: F.col("key").cast(of),
+            WINDOW_END: F.timestamp_micros(F.lit(since_us)),
+        }
+        return texts.select(
+            *[
+                values.get(each.name, F.lit(None)).cast(each.dataType).alias(each.name)
+                for each in schema
+            ]
+        )
 
     def _joined(self, changed: DataFrame, kept: DataFrame | None) -> DataFrame:
         columns = [field_column(each.name) for each in self.stream.columns]
@@ -246,13 +273,19 @@ def _truth(condition: plan.Expression, time_zone: str) -> Column:
     return F.when(column.isNotNull(), truth(condition, column))
 
 
-def _alarm(rule: plan.AnalysisRule, check: Check, places: Mapping[str, Sequence[int]]) -> Alarm:
+def _alarm(
+    aggregation: plan.Aggregation,
+    rule: plan.AnalysisRule,
+    check: Check,
+    places: Mapping[str, Sequence[int]],
+) -> Alarm:
     options = rule.target
     flapping = options.flapping
     return Alarm(
         rule.name,
         rule.module,
         check.field,
+        _silence(aggregation, options) if isinstance(options, Deadman) else None,
         options.early,
         milliseconds(options.repeat) * 1000 if options.repeat else None,
         tuple(place for name in options.inhibited_by for place in places.get(name, ())),
@@ -260,6 +293,15 @@ def _alarm(rule: plan.AnalysisRule, check: Check, places: Mapping[str, Sequence[
         milliseconds(flapping.within) * 1000 if flapping is not None else 0,
         options.message,
     )
+
+
+def _silence(aggregation: plan.Aggregation, deadman: Deadman) -> Silence:
+    window = aggregation.window
+    assert isinstance(window, plan.Tumbling | plan.Hopping)
+    retire = milliseconds(deadman.retire) * 1000 if deadman.retire else None
+    after_us = deadman.silent_ms(aggregation) * 1000
+    level = LEVELS.index(deadman.level)
+    return Silence(deadman.windows, after_us, window.size_ms * 1000, level, retire)
 
 
 @dataclass(frozen=True)
