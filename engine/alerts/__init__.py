@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from engine.outputs import Say
+
+if TYPE_CHECKING:
+    from engine.outputs._notices import Address
 
 #: An alert as receivers see it; what JSON can hold.
 #:
@@ -35,6 +38,19 @@ Alert: TypeAlias = Mapping[str, Any]
 
 #: From the lowest to the highest.
 LEVELS = ("ok", "info", "warn", "crit")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a target may know of the run.
+
+    Args:
+        name: the config's.
+        screen: where the driver listens for lines that it prints; None: it does not.
+    """
+
+    name: str
+    screen: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -70,15 +86,11 @@ class Target:
     def check(self, say: Say) -> None:
         """Tells the problems that only this method can know."""
 
-    def open(self, name: str) -> Sender:
-        """The sender of a task.
-
-        Args:
-            name: the config's.
-        """
+    def open(self, job: Job) -> Sender:
+        """The sender of a task."""
         raise NotImplementedError
 
-    def probe(self, name: str) -> str | None:
+    def probe(self) -> str | None:
         """Asks the server who it is, and sends nothing.
 
         Returns:

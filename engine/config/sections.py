@@ -190,8 +190,12 @@ class DatabaseSection:
 class AlertSection:
     """Where alerts go."""
 
-    method: Literal["stdout", "kafka", "webhook"] = option("how alerts are sent")
-    options: dict[str, Any] = option("server, port, topic, or url", {})
+    method: str = option("how alerts are sent", extra={"methods": "alerts"})
+    options: dict[str, Any] = option("the options of this method", {})
+    levels: tuple[Literal["info", "warn", "crit"], ...] = option(
+        "alerts of these levels, and what ends them; all when absent", (), nonempty=True
+    )
+    rules: tuple[str, ...] = option("alerts of these rules; all when absent", (), nonempty=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +226,9 @@ class AnalysisSection:
     historical: str | HistoricalSection | None = option(
         "the name of the output that answers, or a store; the main output when absent", None
     )
-    alert: AlertSection | None = option("where alerts go", None)
+    alert: AlertSection | tuple[AlertSection, ...] | None = option(
+        "where alerts go: one target, or a list of them", None
+    )
     accuracy: float = option("seconds by which a historical value may be off", 3, minimum=0)
     rule: tuple[AnalysisRuleSection, ...] = option("the rules", (), nonempty=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,15 +11,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from engine.config.durations import milliseconds
 from engine.option import option
 from engine.outputs import Batch, Factory, Job, Open, OutputError, Say, Target
-from engine.outputs._kafka_client import KNOWN, OWN, Brokers, partitions, settings, told
+from engine.outputs._kafka_client import (
+    Brokers,
+    check_brokers,
+    check_topic,
+    partitions,
+    settings,
+    told,
+)
 from engine.outputs._patience import START_SECONDS, Patience
 from engine.plan import Column
-from engine.source import nearest
 
 if TYPE_CHECKING:
     from engine.outputs._kafka_write import Producing
 
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 #: What compresses, beside Python itself.
 _LIBRARIES = {"lz4": "lz4", "snappy": "snappy", "zstd": "zstandard"}
 
@@ -64,39 +68,15 @@ class Kafka(Target):
     )
 
     def check(self, say: Say) -> None:
-        if (self.bootstrap_servers is None) == (self.server is None):
-            which = "either 'server' or 'bootstrap_servers'"
-            say("", f"the output 'kafka' needs {which}", "both name a broker")
-        if milliseconds(self.timeout) == 0:
-            say("timeout", "'timeout' must be more than 0", "such as '10 seconds'")
+        check_brokers(self, "the output 'kafka'", say)
         library = _LIBRARIES.get(self.compression)
         if library is not None and find_spec(library) is None:
             told = f"'{self.compression}' needs the Python package '{library}'"
             say("compression", told, f"pip install {library}, or 'gzip'")
-        self._check_passed(say)
-
-    def _check_passed(self, say: Say) -> None:
-        unknown = False
-        for name in self.passed:
-            if name in OWN:
-                say(name, f"'{name}' is set by the engine and cannot be changed", "leave it out")
-            elif name not in KNOWN:
-                unknown = True
-                hint = nearest(name, KNOWN) or "known: " + ", ".join(sorted(KNOWN))
-                say(name, f"unknown option '{name}'", hint)
-        if not unknown:
-            try:
-                settings({name: of for name, of in self.passed.items() if name in KNOWN})
-            except ValueError as error:
-                name, message = error.args
-                say(name, message, "see the documentation of Kafka's clients")
 
     def check_streams(self, streams: Mapping[str, Sequence[Column]], say: Say) -> None:
         for name in streams:
-            topic = self._topic(name)
-            if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
-                hint = "letters, digits, '.', '_' and '-', at most 249 of them"
-                say("topic", f"'{topic}' cannot be the name of a topic", hint)
+            check_topic(self._topic(name), say)
 
     def _topic(self, stream: str) -> str:
         return self.topic.replace("{stream}", stream)

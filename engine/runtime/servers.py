@@ -39,6 +39,8 @@ def _questions(query: plan.Query) -> Iterator[tuple[str, Question]]:
         streams = tuple(Stream(name, stream_columns(query, name)) for name in output.streams)
         job = Job(query.name, output.name, "", "", streams)
         yield f"output '{output.name}'", partial(output.target.probe, job)
+    for routed in query.analysis.targets if query.analysis is not None else ():
+        yield f"alerts '{routed.name}'", routed.target.probe
 
 
 def _answer(question: Question) -> tuple[str, bool]:

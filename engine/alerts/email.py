@@ -1,0 +1,108 @@
+"""Alerts by electronic mail."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Any, ClassVar, Literal
+
+from engine.alerts import Alert, Job, Sender, Target
+from engine.alerts._one_by_one import OneByOne, RefusedError
+from engine.config.durations import milliseconds
+from engine.option import option
+from engine.outputs import Say
+from engine.outputs._patience import PassingError
+from engine.template import filled, problems
+
+_PORTS = {"none": 25, "starttls": 587, "tls": 465}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Email(Target):
+    """Sends a message for each alert by SMTP."""
+
+    METHOD: ClassVar[str] = "email"
+
+    host: str = option("the SMTP server", nonempty=True)
+    port: int | None = option(
+        "its port; 25, 587 or 465 by 'tls' when absent", None, minimum=1, maximum=65_535
+    )
+    tls: Literal["none", "starttls", "tls"] = option(
+        "how the connection is kept secret", "starttls"
+    )
+    username: str | None = option("for the server", None)
+    password: str | None = option("for the server", None, secret=True)
+    sender: str = option("who it is from", nonempty=True, name="from")
+    to: tuple[str, ...] = option("who gets it", nonempty=True, example=["shift@plant.example"])
+    subject: str = option("with {fields} of the alert", "[{level}] {rule}: {series}")
+    body: str = option(
+        "with {fields} of the alert", "{message}\n\n{window_start} to {window_end}\n"
+    )
+    timeout: str = option(
+        "how long a server that is away may hold up a micro-batch", "5 seconds", format="duration"
+    )
+
+    def check(self, say: Say) -> None:
+        for name in ("subject", "body"):
+            for message, hint in problems(getattr(self, name)):
+                say(name, message, hint)
+        for name, address in (
+            ("from", self.sender),
+            *((f"to/{i}", a) for i, a in enumerate(self.to)),
+        ):
+            if "@" not in address or any(c in address for c in "\r\n"):
+                say(name, f"'{address}' is no address", "such as shift@plant.example")
+        if (self.username is None) != (self.password is None):
+            say("", "'username' and 'password' belong together", "")
+
+    def open(self, job: Job) -> Sender:
+        return OneByOne(self._mail, milliseconds(self.timeout) / 1000)
+
+    def message(self, alert: Alert) -> EmailMessage:
+        """The message about an alert, known by its id: a reader shows a copy once."""
+        found = EmailMessage()
+        # A header is one line, whatever a key holds.
+        found["Subject"] = " ".join(filled(self.subject, alert).split())
+        found["From"], found["To"] = self.sender, ", ".join(self.to)
+        found["Message-ID"] = f"<{alert['id']}@ts-engine>"
+        found["X-Alert-Level"] = alert["level"]
+        found.set_content(filled(self.body, alert))
+        return found
+
+    def _mail(self, alert: Alert) -> None:
+        try:
+            with self._connection() as server:
+                if self.tls == "starttls":
+                    server.starttls(context=ssl.create_default_context())
+                if self.username is not None and self.password is not None:
+                    server.login(self.username, self.password)
+                refused = server.send_message(self.message(alert))
+        except smtplib.SMTPAuthenticationError:
+            raise RefusedError(f"{self.host}: wrong user or password") from None
+        except smtplib.SMTPRecipientsRefused:
+            raise RefusedError(f"{self.host}: nobody of 'to' is known") from None
+        except smtplib.SMTPNotSupportedError as error:
+            raise RefusedError(f"{self.host}: {error}") from None
+        except smtplib.SMTPResponseException as error:
+            kind = PassingError if error.smtp_code < 500 else RefusedError
+            raise kind(f"{self.host} answers {error.smtp_code}") from None
+        except ssl.SSLError as error:
+            raise RefusedError(f"{self.host}: no trust: {error.reason}") from None
+        except (smtplib.SMTPException, OSError) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise PassingError(f"{self.host} cannot be reached: {why}".lower()) from None
+        if refused:
+            raise RefusedError(f"{self.host}: {', '.join(refused)} cannot be told")
+
+    def _connection(self) -> smtplib.SMTP:
+        seconds = max(milliseconds(self.timeout) / 1000, 0.1)
+        port = self.port or _PORTS[self.tls]
+        if self.tls == "tls":
+            context = ssl.create_default_context()
+            return smtplib.SMTP_SSL(self.host, port, timeout=seconds, context=context)
+        return smtplib.SMTP(self.host, port, timeout=seconds)
+
+    def described(self) -> dict[str, Any]:
+        return {"host": self.host, "to": ", ".join(self.to)}

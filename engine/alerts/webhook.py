@@ -1,0 +1,79 @@
+"""Alerts by HTTP: a POST with JSON for each."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from engine.alerts import Alert, Job, Sender, Target
+from engine.alerts._http import Http, check_url, place
+from engine.alerts._one_by_one import OneByOne
+from engine.config.durations import milliseconds
+from engine.option import option
+from engine.outputs import Say
+from engine.template import filled_in, problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhook(Target):
+    """Posts alerts as JSON."""
+
+    METHOD: ClassVar[str] = "webhook"
+
+    url: str = option("where to", nonempty=True, secret=True, example="https://plant.example/hook")
+    headers: dict[str, str] = option("further headers", {}, secret=True)
+    template: dict[str, Any] = option(
+        "the body, with {fields} of the alert in its strings; the whole alert when absent",
+        {},
+        example={"text": "{level}: {message}"},
+    )
+    secret: str | None = option(
+        "signs the body: the header X-Signature-256 is sha256=, and its HMAC in hexadecimal",
+        None,
+        nonempty=True,
+        secret=True,
+    )
+    timeout: str = option(
+        "how long a server that is away may hold up a micro-batch", "5 seconds", format="duration"
+    )
+
+    def check(self, say: Say) -> None:
+        check_url("url", self.url, say)
+        for name, text in _strings("template", self.template):
+            for message, hint in problems(text):
+                say(name, message, hint)
+
+    def open(self, job: Job) -> Sender:
+        seconds = milliseconds(self.timeout) / 1000
+        http = Http(seconds)
+        return OneByOne(partial(self._post, http), seconds, http.close)
+
+    def _post(self, http: Http, alert: Alert) -> None:
+        told = filled_in(self.template, alert) if self.template else alert
+        body = json.dumps(told, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json", **self.headers}
+        headers["Idempotency-Key"] = alert["id"]
+        if self.secret is not None:
+            digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
+            headers["X-Signature-256"] = f"sha256={digest}"
+        http.post(self.url, body, headers)
+
+    def described(self) -> dict[str, Any]:
+        return {"to": place(self.url)}
+
+
+def _strings(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The strings in a value, each with where it stands."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for member, each in value.items():
+            yield from _strings(f"{name}/{member}", each)
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _strings(f"{name}/{index}", each)
