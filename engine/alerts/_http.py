@@ -57,6 +57,8 @@ class Http:
             answer = self.pool.request(
                 "POST", url, body=body, headers=dict(headers), redirect=False
             )
+        except urllib3.exceptions.NewConnectionError as error:  # a kind of timeout, to them
+            raise PassingError(f"{place(url)} cannot be reached: {_reason(error)}") from None
         except urllib3.exceptions.TimeoutError:
             raise PassingError(f"{place(url)} does not answer in time") from None
         except urllib3.exceptions.SSLError as error:
