@@ -43,6 +43,30 @@ FIXTURES = {
     "sessions": _AGGREGATIONS[2:],
     "duplicates": _AGGREGATIONS[:2],
 }
+#: In the first of them: alarms that begin and end, are corrected, and of keys that are silent.
+_ANALYSIS = {
+    "rule": [
+        {
+            "module": "Threshold",
+            "name": "high",
+            "options": {
+                "aggregation": "by key",
+                "crit": "newest > 80",
+                "crit_reset": "newest < 30",
+            },
+        },
+        {
+            "module": "SimpleAnalysis",
+            "name": "jump",
+            "options": {"aggregation": "by key", "deviation": {"newest": 40}, "level": "warn"},
+        },
+        {
+            "module": "Deadman",
+            "name": "silent",
+            "options": {"aggregation": "by key", "windows": 1},
+        },
+    ]
+}
 #: A run that lives for seconds starts sooner without the compiler for long ones.
 _SPARK = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 
@@ -52,15 +76,20 @@ _DEDUPLICATE = {"by": ["time", "key", "value"], "within": "10 seconds"}
 
 
 def config(job: Job, fixture: str) -> None:
-    job.config(
+    alarms = fixture == "all"
+    path = job.config(
         FIXTURES[fixture],
-        streams=["aggregated", "raw", "late", "malformed"],
+        streams=["aggregated", "raw", "late", "malformed", *(["alerts"] if alarms else [])],
         processing={
             "allowed_lateness": "5 seconds",
             "deduplicate": _DEDUPLICATE if fixture == "duplicates" else None,
         },
         engine={"spark": _SPARK},
     )
+    if alarms:
+        whole = json.loads(path.read_text())
+        whole["outputs"][0]["main"] = True
+        path.write_text(json.dumps({**whole, "analysis": _ANALYSIS}))
 
 
 def arrive(job: Job, drawn: random.Random) -> None:
@@ -131,11 +160,15 @@ def _windowed(job: Job) -> list[str]:
     return [each["name"] for each in config["processing"]["aggregations"]]
 
 
+def _has_alarms(job: Job) -> bool:
+    return "analysis" in json.loads((job.folder / "config.json").read_text())
+
+
 def contents(job: Job) -> dict[str, list[str]]:
     """All rows of all tables as text, sorted; without what no two runs have in common: when a row
     arrived, and the folder."""
     found = {}
-    for table in (*_windowed(job), *SIDE):
+    for table in (*_windowed(job), *SIDE, *(["alerts"] if _has_alarms(job) else [])):
         told = []
         for row in rows(job.database, table, "1"):
             row.pop("_arrived", None)

@@ -20,3 +20,6 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_nobody_disturbe
     assert where["in a batch"] + where["the last commit is gone"] >= kills / 3, where
     assert len(killed.rows("late")) > 3 * kills
     assert len(killed.rows("malformed", "1")) > kills / 3
+    if fixture == "all":
+        told = {each["kind"] for each in killed.rows("alerts")}
+        assert told == {"alert", "recovered", "correction"}

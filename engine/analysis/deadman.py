@@ -40,7 +40,11 @@ class Deadman(Rule):
 
     def check(self, aggregation: plan.Aggregation, say: Say) -> None:
         if isinstance(aggregation.window, plan.Calendar):
-            say("", "a deadman counts windows of a fixed length", "its aggregation's are days")
+            say(
+                "",
+                "a deadman counts windows of a fixed length",
+                f"here one is {aggregation.window}",
+            )
             return
         if not aggregation.keys:
             say("", "a deadman watches keys", f"'{aggregation.name}' has none")

@@ -274,9 +274,10 @@ class _Check:
         places = self.places()
         for each in rules:
             for index, name in enumerate(each.target.inhibited_by):
-                if name in known and known[name].aggregation == each.aggregation:
+                other = known.get(name) if name != each.name else None
+                if other is not None and other.aggregation == each.aggregation:
                     continue
-                if name in self.seen and name not in known:
+                if name in self.seen - known.keys():
                     continue  # it has a problem of its own
                 message = f"there is no other rule '{name}' of the aggregation '{each.aggregation}'"
                 at = (*places[each.name], "inhibited_by", index)
