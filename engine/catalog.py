@@ -63,6 +63,7 @@ class Catalog:
     inputs: Mapping[str, type[Any]] = field(default_factory=dict)
     outputs: Mapping[str, type[Any]] = field(default_factory=dict)
     analyses: Mapping[str, type[Any]] = field(default_factory=dict)
+    alerts: Mapping[str, type[Any]] = field(default_factory=dict)
 
     @classmethod
     def builtin(cls) -> Catalog:
@@ -81,6 +82,7 @@ class Catalog:
             inputs=Methods("engine.inputs"),
             outputs=Methods("engine.outputs"),
             analyses=Methods("engine.analysis", as_classes=True),
+            alerts=Methods("engine.alerts"),
         )
         for name in names:
             catalog.add(importlib.import_module(name))

@@ -7,7 +7,8 @@ stops the windows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -67,8 +68,22 @@ class Sender(Protocol):
 class Target:
     """The options of a method. It is pickled."""
 
-    def check(self, say: Say) -> None:
-        """Tells the problems that only this method can know."""
+    def check(self, say: Say, known: Collection[str] | None) -> None:
+        """Tells the problems that only this method can know.
+
+        Args:
+            known: what templates may name; None where keys and measures are not known, for they
+                have problems of their own. See ``engine.template``.
+        """
+
+    @contextmanager
+    def running(self, driver: str) -> Iterator[Target]:
+        """While a run lasts: the target as it goes to the executors.
+
+        Args:
+            driver: the host at which they reach the driver.
+        """
+        yield self
 
     def open(self, name: str) -> Sender:
         """The sender of a task.

@@ -9,6 +9,7 @@ from typing import Any
 from engine import plan
 from engine.catalog import Catalog
 from engine.check.aggregation import Aggregations
+from engine.check.alerts import check_alerts
 from engine.check.expression import ExpressionCheck, Scope
 from engine.check.history import check_history
 from engine.check.outputs import Teller
@@ -43,8 +44,6 @@ def check_analysis(
     node = document.root.at(("analysis",))
     if node is None or node.value is None:
         return None
-    if document.has("analysis", "alert"):
-        not_yet.append(document.problem("alerts are not sent yet", ("analysis", "alert")))
     rules = document.root.at(PATH)
     count = len(rules.value) if rules is not None and isinstance(rules.value, list) else 0
     check = _Check(document, catalog, aggregations, scope, problems, not_yet)
@@ -54,7 +53,8 @@ def check_analysis(
     history = check_history(document, catalog, outputs, known, problems)
     accuracy = document.good("analysis", "accuracy")
     seconds = accuracy.value if accuracy is not None else 3
-    return plan.Analysis(known, history, round(seconds * 1000))
+    targets = check_alerts(document, catalog, aggregations, check.seen, problems)
+    return plan.Analysis(known, history, round(seconds * 1000), targets)
 
 
 class _Check:

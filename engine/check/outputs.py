@@ -119,7 +119,11 @@ class Teller:
     told: bool = False
 
     def __call__(self, name: str, message: str, hint: str) -> None:
-        place = (*self.path, *name.split("/")) if name else self.path
+        place: Path = self.path
+        for step in name.split("/") if name else ():
+            above = self.document.root.at(place)
+            in_list = above is not None and isinstance(above.value, list)
+            place = (*place, int(step) if in_list else step)
         while not self.document.has(*place):
             place = place[:-1]
         self.problems.add(self.document.problem(message, place, hint))

@@ -71,6 +71,10 @@ def _methods(root: Node) -> set[str]:
     rules = root.at(("analysis", "rule"))
     count = len(rules.value) if rules is not None and isinstance(rules.value, list) else 0
     places += [("analysis", "rule", index, "module") for index in range(count)]
+    alerts = root.at(("analysis", "alert"))
+    count = len(alerts.value) if alerts is not None and isinstance(alerts.value, list) else 0
+    places += [("analysis", "alert", index, "method") for index in range(count)]
+    places.append(("analysis", "alert", "method"))
     named = map(root.at, [("input", "input_type"), ("output", "method"), *places])
     return {str(node.value) for node in named if node is not None}
 
@@ -87,6 +91,7 @@ class _Schema:
             "inputs": catalog.inputs,
             "outputs": catalog.outputs,
             "analyses": catalog.analyses,
+            "alerts": catalog.alerts,
         }
 
     def section(self, section: type[Any]) -> dict[str, Any]:

@@ -188,10 +188,18 @@ class DatabaseSection:
 
 @dataclass(frozen=True, kw_only=True)
 class AlertSection:
-    """Where alerts go."""
+    """Where alerts go, and which of them."""
 
-    method: Literal["stdout", "kafka", "webhook"] = option("how alerts are sent")
-    options: dict[str, Any] = option("server, port, topic, or url", {})
+    method: str = option("how alerts are sent", extra={"methods": "alerts"})
+    options: dict[str, Any] = option("the options of this method", {})
+    levels: tuple[Literal["info", "warn", "crit", "ok"], ...] = option(
+        "the alerts of these levels, and those that end one of them: 'ok' alone is of recoveries",
+        ("info", "warn", "crit"),
+        nonempty=True,
+    )
+    rules: tuple[str, ...] | None = option(
+        "the alerts of these rules, by their names; of all when absent", None, nonempty=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +230,9 @@ class AnalysisSection:
     historical: str | HistoricalSection | None = option(
         "the name of the output that answers, or a store; the main output when absent", None
     )
-    alert: AlertSection | None = option("where alerts go", None)
+    alert: AlertSection | tuple[AlertSection, ...] | None = option(
+        "where alerts go: to one, or to each of a list that wants them", None, nonempty=True
+    )
     accuracy: float = option("seconds by which a historical value may be off", 3, minimum=0)
     rule: tuple[AnalysisRuleSection, ...] = option("the rules", (), nonempty=True)
 
