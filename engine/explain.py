@@ -31,6 +31,7 @@ def explained(query: plan.Query) -> str:
         *((f"aggregation {each.name}", _aggregation(each)) for each in query.aggregations),
         ("state", _state(query)),
         ("sessions", _sessions(query)),
+        ("analysis", _analysis(query)),
         ("outputs", _outputs(query)),
     ]
     shown = [(title, list(lines)) for title, lines in sections]
@@ -168,6 +169,48 @@ def _grouping(unit: Unit) -> str:
     names = ", ".join(member.name for member in unit.members)
     keys = ", ".join(key.name for key in unit.keys)
     return f"grouping  {names}: {unit.window} by ({keys})"
+
+
+def _analysis(query: plan.Query) -> Iterator[str]:
+    analysis = query.analysis
+    if analysis is None or not analysis.rules:
+        return
+    for rule in analysis.rules:
+        told = [f"{name} {value}" for name, value in rule.target.described().items()]
+        yield ", ".join([f"{rule.name}: {rule.module} of {rule.aggregation}", *told])
+        yield from (f"  {line}" for line in _judged(rule))
+    if analysis.history is not None:
+        within = readable(analysis.accuracy_ms)
+        yield f"windows of the past are asked of {analysis.history.name}, within {within}"
+    for each in analysis.targets:
+        about = [f"{name} {value}" for name, value in each.target.described().items()]
+        about += [f"{' and '.join(each.levels)} alone"] if each.levels else []
+        about += [f"of {' and '.join(each.rules)}"] if each.rules else []
+        yield f"tells {', '.join([each.name, *about])}"
+    yield "between batches, in the checkpoint: the windows that may still be corrected, with their"
+    yield "verdicts, and of each key the alarms that go on"
+
+
+def _judged(rule: plan.AnalysisRule) -> Iterator[str]:
+    options = rule.target
+    yield "judges windows " + ("whenever they change" if options.early else "that are complete")
+    backs = options.lookbacks()
+    counts = [each.windows for each in backs if each.windows]
+    if counts:
+        first, last = min(counts), max(counts)
+        which = "window before" if last == 1 else f"windows {first} to {last} before"
+        yield f"asks for the {which if first < last or last == 1 else f'window {last} before'}"
+    for each in backs:
+        if each.days:
+            ago = "a day" if each.days == 1 else f"{each.days} days"
+            yield f"asks for the window {ago} before, by the clocks of {each.time_zone}"
+    if options.repeat:
+        yield f"tells an alarm that goes on again after {options.repeat}"
+    if options.inhibited_by:
+        yield f"is silent while {' or '.join(options.inhibited_by)} is critical"
+    if options.flapping is not None:
+        flapping = options.flapping
+        yield f"is silent from {flapping.changes} changes within {flapping.within} on"
 
 
 def _outputs(query: plan.Query) -> list[str]:

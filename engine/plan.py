@@ -248,6 +248,30 @@ class AnalysisRule:
 
 
 @dataclass(frozen=True)
+class Told:
+    """Who is told of alerts, and of which.
+
+    Args:
+        name: the method; a second one of it is ``kafka 2``.
+        target: the checked options: an instance of a class in ``engine.alerts``.
+        levels: all when empty. What ends an alert goes where that went.
+        rules: all when empty.
+    """
+
+    name: str
+    method: str
+    target: Any
+    levels: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+
+    def wants(self, alert: Mapping[str, Any]) -> bool:
+        if self.rules and alert["AnalysisModule"] not in self.rules:
+            return False
+        levels = {alert["level"], alert["previous"]}
+        return not self.levels or not levels.isdisjoint(self.levels)
+
+
+@dataclass(frozen=True)
 class Analysis:
     """What is alarming, and who is told.
 
@@ -255,13 +279,13 @@ class Analysis:
         history: what answers about the past: one of the outputs, or another store of which only the
             target counts; None where no rule asks.
         accuracy_ms: by how much a window of the past may be off.
-        targets: who is told: each a class of ``engine.alerts``, and what it wants.
+        targets: who is told.
     """
 
     rules: tuple[AnalysisRule, ...]
     history: Output | None = None
     accuracy_ms: int = 3000
-    targets: tuple[Any, ...] = ()
+    targets: tuple[Told, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,12 @@ def test_what_does_not_run_yet_is_told_and_nothing_runs(
     structure = (ROOT / "configs" / "config_data_structure.json").read_text()
     (tmp_path / "config_data_structure.json").write_text(structure)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(SAMPLE | {"analysis": ANALYSIS}))
+    sample = json.loads(json.dumps(SAMPLE | {"analysis": ANALYSIS}))
+    sample["processing"]["aggregations"]["window"] = {"gap": "1 minute"}
+    path.write_text(json.dumps(sample))
     assert main(["run", str(path)]) == 2
     told = capsys.readouterr().err
-    assert "the analysis does not run yet" in told
+    assert "sessions ('aggregated') are not analysed yet" in told
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "config.json",
         "config_data_structure.json",

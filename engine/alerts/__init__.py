@@ -7,12 +7,14 @@ stops the windows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from engine.outputs import Say
+
+if TYPE_CHECKING:
+    from engine.outputs._notices import Address
 
 #: An alert as receivers see it; what JSON can hold.
 #:
@@ -36,6 +38,19 @@ Alert: TypeAlias = Mapping[str, Any]
 
 #: From the lowest to the highest.
 LEVELS = ("ok", "info", "warn", "crit")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a target may know of the run.
+
+    Args:
+        name: the config's.
+        screen: where the driver listens for lines that it prints; None: it does not.
+    """
+
+    name: str
+    screen: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -68,32 +83,14 @@ class Sender(Protocol):
 class Target:
     """The options of a method. It is pickled."""
 
-    def check(self, say: Say, known: Collection[str] | None) -> None:
-        """Tells the problems that only this method can know.
+    def check(self, say: Say) -> None:
+        """Tells the problems that only this method can know."""
 
-        Args:
-            known: what templates may name; None where keys and measures are not known, for they
-                have problems of their own. See ``engine.template``.
-        """
-
-    @contextmanager
-    def running(self, driver: str) -> Iterator[Target]:
-        """While a run lasts: the target as it goes to the executors.
-
-        Args:
-            driver: the host at which they reach the driver.
-        """
-        yield self
-
-    def open(self, name: str) -> Sender:
-        """The sender of a task.
-
-        Args:
-            name: the config's.
-        """
+    def open(self, job: Job) -> Sender:
+        """The sender of a task."""
         raise NotImplementedError
 
-    def probe(self, name: str) -> str | None:
+    def probe(self) -> str | None:
         """Asks the server who it is, and sends nothing.
 
         Returns:

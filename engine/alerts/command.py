@@ -1,112 +1,78 @@
-"""Alerts become runs of a program, with the alert as JSON on its standard input."""
+"""Alerts to a program: run once for each, with the alert as JSON on its standard input."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import os
+import signal
+import subprocess
 from dataclasses import dataclass
+from shutil import which
 from typing import Any, ClassVar
 
-from engine.alerts import Alert, Target
-from engine.alerts._sending import EachSender, short, values_of
-from engine.alerts.webhook import check_timeout
+from engine.alerts import Alert, Job, Sender, Target
+from engine.alerts._one_by_one import OneByOne, RefusedError
 from engine.config.durations import milliseconds
 from engine.option import option
-from engine.outputs import OutputError, Say
-from engine.outputs._patience import RowError
-from engine.template import begins_with_name, filled, template_problem
+from engine.outputs import Say
+from engine.template import filled, problems
+
+_SHOWN = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command(Target):
-    """Runs a program for each alert, on the machine of the executor, which reads it as JSON."""
+    """Runs a program, never a shell; what it ends with other than 0 is tried again."""
 
     METHOD: ClassVar[str] = "command"
 
     command: tuple[str, ...] = option(
-        "the program and its arguments, which may hold {names}; no shell reads them, and the alert "
-        "is on its standard input, as JSON",
+        "the program and its arguments, which may hold {fields} of the alert; the whole alert is "
+        "on its standard input",
         nonempty=True,
-        example=["logger", "-t", "plant", "--", "{level}: {message}"],
+        example=["/usr/local/bin/notify", "--level", "{level}"],
     )
     timeout: str = option(
-        "then it is killed, with all that it has started", "5 seconds", format="duration"
+        "how long it may run, all that it has started with it", "10 seconds", format="duration"
     )
 
-    def check(self, say: Say, known: Collection[str] | None) -> None:
-        check_timeout(self.timeout, say)
+    def check(self, say: Say) -> None:
         for index, text in enumerate(self.command):
-            place = f"command/{index}"
-            if (wrong := template_problem(text, known)) is not None:
-                say(place, *wrong)
-            elif index == 0 and (not text or filled(text, {}) != text):
-                say(place, "the program's name is empty or a template", "write its path")
-            elif begins_with_name(text) and "--" not in self.command[1:index]:
-                hint = f"write '--' before it, or '--option={text}', or read standard input"
-                say(place, f"'{text}' could become an option, by a value such as '-r'", hint)
+            for message, hint in problems(text):
+                say(f"command/{index}", message, hint)
+        if "{" in self.command[0]:
+            say("command/0", "the program cannot depend on the alert", "its arguments can")
+        elif which(self.command[0]) is None:
+            say("command/0", f"there is no program '{self.command[0]}'", "it runs on the executors")
 
-    def open(self, name: str) -> CommandSender:
-        return CommandSender(self, name)
+    def open(self, job: Job) -> Sender:
+        return OneByOne(self._run, 0.0)
+
+    def _run(self, alert: Alert) -> None:
+        arguments = [self.command[0], *(filled(each, alert) for each in self.command[1:])]
+        seconds = milliseconds(self.timeout) / 1000
+        # A group of its own, so that nothing of it is left when its time is over.
+        try:
+            process = subprocess.Popen(
+                [each.replace("\0", "") for each in arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise RefusedError(f"'{self.command[0]}' cannot be run: {why}") from None
+        try:
+            _, told = process.communicate(json.dumps(alert).encode(), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise RefusedError(f"'{self.command[0]}' took more than {self.timeout}") from None
+        if process.returncode != 0:
+            last = told.decode(errors="replace").strip()[-_SHOWN:].replace("\n", "; ")
+            ended = f"'{self.command[0]}' ended with {process.returncode}"
+            raise RefusedError(f"{ended}: {last}" if last else ended)
 
     def described(self) -> dict[str, Any]:
         return {"program": self.command[0]}
-
-
-class CommandSender(EachSender):
-    """The side of a task."""
-
-    def __init__(self, target: Command, name: str) -> None:
-        super().__init__(name)
-        self.program = target.command[0]
-        self.arguments = target.command[1:]
-        self.seconds = milliseconds(target.timeout) / 1000
-
-    def deliver(self, alert: Alert) -> None:
-        import subprocess
-        import tempfile
-
-        values = values_of(alert, self.name)
-        # The system ends a text where it holds a NUL.
-        given = [
-            filled(each, values).replace("\0", "\N{REPLACEMENT CHARACTER}")
-            for each in self.arguments
-        ]
-        # Files, not pipes: nobody waits for a program that does not read, or that has left others
-        # behind who might write.
-        with tempfile.TemporaryFile() as read, tempfile.TemporaryFile() as said:
-            read.write(json.dumps(alert, ensure_ascii=False).encode("utf-8", "replace"))
-            read.seek(0)
-            try:
-                process = subprocess.Popen(
-                    [self.program, *given],
-                    stdin=read,
-                    stdout=subprocess.DEVNULL,
-                    stderr=said,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                why = (error.strerror or "").lower()
-                raise OutputError(f"'{self.program}' cannot be run ({why})") from None
-            status = self._status(process)
-            if status == 0:
-                return
-            said.seek(max(0, said.seek(0, 2) - 500))
-            words = short(said.read().decode("utf-8", "replace"))
-        raise RowError(f"'{self.program}' {_ended(status)}" + (f": {words}" if words else ""))
-
-    def _status(self, process: Any) -> int:
-        import os
-        import signal
-        import subprocess
-
-        try:
-            return int(process.wait(self.seconds))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            told = f"'{self.program}' was not done after {self.seconds:g} s and was killed"
-            raise RowError(told) from None
-
-
-def _ended(status: int) -> str:
-    return f"ended with status {status}" if status > 0 else f"was ended by signal {-status}"

@@ -1,116 +1,108 @@
-"""Alerts become records of a topic, keyed by rule and key."""
+"""Alerts as records of a Kafka topic."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
-from engine.alerts import Alert, Target, Undelivered
-from engine.alerts._sending import short
+from engine.alerts import Alert, Job, Sender, Target, Undelivered
 from engine.config.durations import milliseconds
 from engine.option import option
 from engine.outputs import OutputError, Say
-from engine.outputs._kafka_client import judged, told
-from engine.outputs._kafka_place import KafkaPlace, check_topic, found_topics, prepare
-from engine.outputs._patience import PassingError, RowError
+from engine.outputs._kafka_client import Brokers, check_brokers, check_topic, partitions, settings
+from engine.outputs._patience import PassingError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kafka(KafkaPlace, Target):
-    """A record for each alert, as JSON, keyed by rule and key: those of a key keep their order."""
+class Kafka(Target):
+    """Writes a record for each alert, keyed by its rule and its series."""
 
     METHOD: ClassVar[str] = "kafka"
 
+    bootstrap_servers: str | None = option("brokers, as host:port,host:port", None, nonempty=True)
+    server: str | None = option("a broker's host", None, nonempty=True)
+    port: int = option("the broker's port", 9092, minimum=1, maximum=65_535)
     topic: str = option("the topic", nonempty=True, example="alerts")
+    timeout: str = option(
+        "how long brokers that are away may hold up a micro-batch", "10 seconds", format="duration"
+    )
+    passed: Mapping[str, Any] = option(
+        "options of the Kafka client pass through (TLS, SASL …)",
+        {},
+        name="kafka.*",
+        prefix="kafka.",
+    )
 
-    def check(self, say: Say, known: Collection[str] | None) -> None:
-        self.check_place("the alert target", say)
+    def check(self, say: Say) -> None:
+        check_brokers(self, "the target 'kafka'", say)
         check_topic(self.topic, say)
 
-    def open(self, name: str) -> KafkaSender:
-        return KafkaSender(self)
+    @cached_property
+    def brokers(self) -> Brokers:
+        addresses = self.bootstrap_servers or f"{self.server}:{self.port}"
+        return Brokers(addresses, milliseconds(self.timeout), settings(self.passed))
 
-    def probe(self, name: str) -> str:
-        return found_topics(self, [self.topic])
+    def open(self, job: Job) -> Sender:
+        return _Producer(self)
+
+    def probe(self) -> str:
+        count = partitions(self.brokers, [self.topic])[self.topic]
+        if count is None:
+            raise OutputError(f"{self.brokers}: there is no topic '{self.topic}'; make it")
+        return f"{self.brokers}: '{self.topic}' (partitions: {count})"
 
     def described(self) -> dict[str, Any]:
         return {"brokers": str(self.brokers), "topic": self.topic}
 
 
-class KafkaSender:
-    """The side of a task: a producer that sends each record once, though it tries again."""
+class _Producer:
+    """One producer, made when there is something to send."""
 
     def __init__(self, target: Kafka) -> None:
         self.target = target
-        self.brokers = target.brokers
-        self.seconds = milliseconds(target.timeout) / 1000
         self.producer: Any = None
 
     def send(self, alerts: Sequence[Alert]) -> list[Undelivered]:
-        """All are on their way at once; the brokers keep their order."""
+        from kafka.errors import KafkaError
+
         try:
             if self.producer is None:
-                with told(self.brokers):
-                    prepare(self.target, [self.target.topic])
-                    self.producer = self.brokers.producer(None)
-            sent = [(alert, self._sent(alert)) for alert in alerts]
-        except (PassingError, OutputError) as error:
+                self.producer = self.target.brokers.producer(None)
+            sent = [(alert["id"], self._sent(alert)) for alert in alerts]
+            self.producer.flush(timeout=self.target.brokers.timeout_ms / 1000)
+        except (KafkaError, OutputError, PassingError) as error:
+            # What is on its way is given up: with the producer, which would send it behind us.
             self._give_up()
-            return [Undelivered(each["id"], self._why(error)) for each in alerts]
-        with contextlib.suppress(Exception):  # each record has its own answer
-            self.producer.flush(timeout=self.seconds)
-        found = [(alert, self._failure(of)) for alert, of in sent]
-        left = [Undelivered(a["id"], self._why(error)) for a, error in found if error is not None]
-        if any(not isinstance(error, RowError) for _, error in found if error is not None):
-            self._give_up()
+            return [Undelivered(each["id"], self._reason(error)) for each in alerts]
+        left = []
+        for identity, future in sent:
+            if not future.is_done or future.exception is not None:
+                failure = future.exception or TimeoutError("no answer in time")
+                left.append(Undelivered(identity, self._reason(failure)))
         return left
 
     def _sent(self, alert: Alert) -> Any:
-        """What will tell how it went, or why it did not begin."""
-        from kafka.errors import KafkaError
+        key = f"{alert['AnalysisModule']} {alert['series']}".encode()
+        value = json.dumps(alert, ensure_ascii=False).encode()
+        headers = [("id", alert["id"].encode()), ("level", alert["level"].encode())]
+        return self.producer.send(self.target.topic, key=key, value=value, headers=headers)
 
-        key = _json([alert["AnalysisModule"], *alert["keys"].values()])
-        headers = [("id", str(alert["id"]).encode())]
-        try:
-            return self.producer.send(self.target.topic, _json(alert), key, headers=headers)
-        except KafkaError as error:
-            judgement = self._judged(error)
-            if isinstance(judgement, RowError):
-                return judgement
-            raise judgement from None
-
-    def _failure(self, sent: Any) -> Exception | None:
-        if isinstance(sent, Exception):
-            return sent
-        if not sent.is_done:
-            return PassingError(f"no answer within {self.seconds:g} s")
-        return None if sent.exception is None else self._judged(sent.exception)
-
-    def _judged(self, error: Exception) -> Exception:
-        from engine.outputs._kafka_write import REFUSED
-
-        refused = REFUSED.get(type(error).__name__)
-        return RowError(refused) if refused is not None else judged(error, self.brokers)
-
-    def _why(self, error: Exception) -> str:
-        return short(f"{self.brokers}: {error}")
+    def _reason(self, error: BaseException) -> str:
+        told = error.reason if isinstance(error, PassingError) else str(error)
+        return f"{self.target.brokers}: {told or type(error).__name__}"
 
     def _give_up(self) -> None:
-        """What has not been sent now must not be sent behind our back later."""
-        made, self.producer = self.producer, None
-        if made is not None:
+        import contextlib
+
+        if self.producer is not None:
             with contextlib.suppress(Exception):
-                made._sender.force_close()
-                made.close(timeout=0)
+                self.producer._sender.force_close()
+                self.producer.close(timeout=0)
+            self.producer = None
 
     def close(self) -> None:
-        made, self.producer = self.producer, None
-        if made is not None:
-            made.close(timeout=self.seconds)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+        if self.producer is not None:
+            self.producer.close()

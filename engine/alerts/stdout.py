@@ -1,98 +1,60 @@
-"""Alerts become lines on the driver's standard output."""
+"""Alerts on the standard output: a line for each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from engine.alerts import Alert, Target, Undelivered
-from engine.alerts._sending import key_text
+from engine.alerts import Alert, Job, Sender, Target, Undelivered
 from engine.option import option
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stdout(Target):
-    """Prints a line for each alert."""
+    """Prints alerts."""
 
     METHOD: ClassVar[str] = "stdout"
 
-    format: Literal["line", "json"] = option("lines for people, or one JSON object a line", "line")
+    format: Literal["text", "json"] = option("lines for people, or one JSON object a line", "text")
 
-    def open(self, name: str) -> StdoutSender:
-        return StdoutSender(self.format)
-
-    @contextmanager
-    def running(self, driver: str) -> Iterator[Target]:
-        """A task's own standard output is a file of a worker: its lines go to the driver."""
-        import secrets
-        import sys
-
-        from engine.outputs._lines import LineServer
-
-        def take(line: str) -> None:
-            sys.stdout.write(line + "\n")
-
-        token = secrets.token_hex(16)
-        server = LineServer(driver, token, take, lambda: sys.stdout.flush())
-        try:
-            yield _Remote(**vars(self), address=(driver, server.port), token=token)
-        finally:
-            server.close()
+    def open(self, job: Job) -> Sender:
+        return _Printed(job, self.format)
 
     def described(self) -> dict[str, Any]:
         return {"format": self.format}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Remote(Stdout):
-    """What goes to the executors: it knows where the driver listens."""
+class _Printed:
+    """Sends lines to the driver, which prints them: a task has no screen."""
 
-    address: tuple[str, int]
-    token: str
-
-    def open(self, name: str) -> StdoutSender:
-        return StdoutSender(self.format, self.address, self.token)
-
-
-class StdoutSender:
-    """Prints here, or at the driver's."""
-
-    def __init__(
-        self, format: str, address: tuple[str, int] | None = None, token: str = ""
-    ) -> None:
-        self.line = as_json if format == "json" else as_line
-        self.address, self.token = address, token
+    def __init__(self, job: Job, format_: str) -> None:
+        self.job = job
+        self.format = format_
 
     def send(self, alerts: Sequence[Alert]) -> list[Undelivered]:
         from engine.outputs._lines import Lines
 
-        if self.address is None:
-            print(*map(self.line, alerts), sep="\n", flush=True)
+        screen = self.job.screen
+        if screen is None:
             return []
-        lines = Lines(self.address, self.token, seconds=10)
+        lines = Lines((screen.host, screen.port), screen.token, seconds=10)
         try:
             for alert in alerts:
-                lines.send(self.line(alert))
-            if lines.finish():
-                return []
-        except OSError:
+                lines.send(self._line(alert))
+            why = None if lines.finish() else "nobody reads the standard output any more"
+        except OSError as error:
+            why = f"the driver cannot be reached: {error}"
+        finally:
             lines.close()
-        return [Undelivered(alert["id"], "stdout: nobody reads it") for alert in alerts]
+        return [] if why is None else [Undelivered(each["id"], why) for each in alerts]
+
+    def _line(self, alert: Alert) -> str:
+        if self.format == "json":
+            return json.dumps(alert, ensure_ascii=False)
+        text = f"{alert['window_start']}  {alert['level'].upper():4}  {alert['message']}"
+        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
     def close(self) -> None:
-        """Nothing is held."""
-
-
-def as_json(alert: Alert) -> str:
-    return json.dumps(alert, ensure_ascii=False)
-
-
-def as_line(alert: Alert) -> str:
-    """``CRIT  rule  sensor_id 7: message``."""
-    head = "  ".join(filter(None, (alert["AnalysisModule"], key_text(alert))))
-    text = f"{alert['level'].upper():<4}  {head}: {alert['message']}"
-    # A key may hold what moves a terminal's cursor, or a line's end.
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        """Nothing is open."""

@@ -1,115 +1,79 @@
-"""Alerts become JSON, posted to a URL."""
+"""Alerts by HTTP: a POST with JSON for each."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
-from collections.abc import Collection
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
-from engine.alerts import Alert, Target
-from engine.alerts._http import Client, Place, check_headers, check_url, server_of
-from engine.alerts._sending import EachSender, values_of
+from engine.alerts import Alert, Job, Sender, Target
+from engine.alerts._http import Http, check_url, place
+from engine.alerts._one_by_one import OneByOne
 from engine.config.durations import milliseconds
 from engine.option import option
 from engine.outputs import Say
-from engine.source import names_secret
-from engine.template import filled_json, template_problem
+from engine.template import filled_in, problems
 
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook(Target):
-    """Posts JSON to a URL, an alert a request, with its id as Idempotency-Key."""
+    """Posts alerts as JSON."""
 
     METHOD: ClassVar[str] = "webhook"
 
-    url: str = option(
-        "where to, by http or https; redirects are not followed",
-        nonempty=True,
-        secret=True,  # of many chats it is one
-        example="https://example.org/hook",
-    )
-    headers: dict[str, str] = option(
-        "sent with each request", {}, secret=True, example={"Authorization": "Bearer ${TOKEN}"}
-    )
-    template: dict[str, Any] | None = option(
-        "what is sent in place of the alert: its strings may hold {names}, and one that is a name "
-        "alone becomes the value itself, such as a number",
-        None,
-        example={"text": "{level}: {message}", "value": "{param.value}"},
+    url: str = option("where to", nonempty=True, secret=True, example="https://plant.example/hook")
+    headers: dict[str, str] = option("further headers", {}, secret=True)
+    template: dict[str, Any] = option(
+        "the body, with {fields} of the alert in its strings; the whole alert when absent",
+        {},
+        example={"text": "{level}: {message}"},
     )
     secret: str | None = option(
-        "signs each body: X-Signature-256 is 'sha256=' and its HMAC in hex",
+        "signs the body: the header X-Signature-256 is sha256=, and its HMAC in hexadecimal",
         None,
         nonempty=True,
         secret=True,
     )
     timeout: str = option(
-        "for an alert: requests that fail for a while are made again, with back-off",
-        "5 seconds",
-        format="duration",
-    )
-    ca_file: str | None = option(
-        "who vouches for the server's certificate; the system's when absent", None, format="path"
+        "how long a server that is away may hold up a micro-batch", "5 seconds", format="duration"
     )
 
-    def check(self, say: Say, known: Collection[str] | None) -> None:
+    def check(self, say: Say) -> None:
         check_url("url", self.url, say)
-        check_headers("headers", self.headers, say)
-        check_timeout(self.timeout, say)
-        _check_template("template", self.template, known, say)
+        for name, text in _strings("template", self.template):
+            for message, hint in problems(text):
+                say(name, message, hint)
 
-    def open(self, name: str) -> WebhookSender:
-        return WebhookSender(self, name)
+    def open(self, job: Job) -> Sender:
+        seconds = milliseconds(self.timeout) / 1000
+        http = Http(seconds)
+        return OneByOne(partial(self._post, http), seconds, http.close)
+
+    def _post(self, http: Http, alert: Alert) -> None:
+        told = filled_in(self.template, alert) if self.template else alert
+        body = json.dumps(told, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json", **self.headers}
+        headers["Idempotency-Key"] = alert["id"]
+        if self.secret is not None:
+            digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
+            headers["X-Signature-256"] = f"sha256={digest}"
+        http.post(self.url, body, headers)
 
     def described(self) -> dict[str, Any]:
-        return {"server": server_of(self.url)}
+        return {"to": place(self.url)}
 
 
-def check_timeout(text: str, say: Say) -> None:
-    if milliseconds(text) == 0:
-        say("timeout", "'timeout' must be more than 0", "such as '5 seconds'")
-
-
-def _check_template(path: str, value: Any, known: Collection[str] | None, say: Say) -> None:
-    """Tells what is wrong with the strings of JSON, each where it stands."""
-    if isinstance(value, dict):
-        for name, each in value.items():
-            _check_template(f"{path}/{name}", each, known, say)
-    elif isinstance(value, list | tuple):
+def _strings(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The strings in a value, each with where it stands."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for member, each in value.items():
+            yield from _strings(f"{name}/{member}", each)
+    elif isinstance(value, list):
         for index, each in enumerate(value):
-            _check_template(f"{path}/{index}", each, known, say)
-    elif isinstance(value, str) and (wrong := template_problem(value, known)):
-        say(path, *wrong)
-
-
-class WebhookSender(EachSender):
-    """The side of a task."""
-
-    def __init__(self, target: Webhook, name: str) -> None:
-        secrets = [text for name, text in target.headers.items() if names_secret(name)]
-        super().__init__(name, secrets=[target.secret or "", *secrets])
-        self.target = target
-        seconds = milliseconds(target.timeout) / 1000
-        self.client = Client(Place(target.url, target.headers, seconds, target.ca_file))
-
-    def deliver(self, alert: Alert) -> None:
-        value: Any = alert
-        if self.target.template is not None:
-            value = filled_json(self.target.template, values_of(alert, self.name))
-        body = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-        headers = {"Idempotency-Key": str(alert["id"])}
-        if self.target.secret is not None:
-            headers["X-Signature-256"] = signature(self.target.secret, body)
-        self.client.post(body, headers)
-
-    def close(self) -> None:
-        self.client.close()
-
-
-def signature(secret: str, body: bytes) -> str:
-    """What a receiver who knows the secret computes of the body, too."""
-    import hashlib
-    import hmac
-
-    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+            yield from _strings(f"{name}/{index}", each)

@@ -46,6 +46,7 @@ class Check:
         resets: what must be true for a level to be left, where it is not just that its condition
             is no longer met.
         field: the measure that it is about.
+        about: what the value is, in words; the measure's, when absent.
     """
 
     met: Mapping[str, Column]
@@ -54,6 +55,7 @@ class Check:
     value: Column | None = None
     lower: Column | None = None
     upper: Column | None = None
+    about: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class OfOne(Rule):
         yield ("field",), self.field
 
     def described(self) -> dict[str, Any]:
-        return {"field": self.field}
+        return {"field": self.field, "level": self.level}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,4 +190,5 @@ class Banded(Rule):
         return found
 
     def described(self) -> dict[str, Any]:
-        return {"deviation": ", ".join(f"{n} {p:g} %" for n, p in self.deviation.items())}
+        told = ", ".join(f"{name} {percent:g} %" for name, percent in self.deviation.items())
+        return {"deviation": told, "level": self.level}

@@ -42,6 +42,7 @@ class Alarm:
     """What is known of a check before anything is judged.
 
     Args:
+        about: what the value of a verdict is, in words.
         repeat_us: after how long an alarm that goes on is told again; None: never.
         inhibitors: the checks, by their places, that silence it while they are critical.
         changes: so many within so long are flapping; None: never.
@@ -52,6 +53,7 @@ class Alarm:
     rule: str
     module: str
     field: str | None = None
+    about: str | None = None
     silence: Silence | None = None
     early: bool = False
     repeat_us: int | None = None
@@ -285,8 +287,6 @@ def _step(
     is_silent |= alarm.changes is not None and len(state.changed) >= alarm.changes
     before, was = window.told.get(place), state.told
     goes = was if is_silent else state.level
-    if before is not None and before.previous == before.level != goes:
-        before = None  # it was told again there, and that nobody needs to correct
     if before is not None:
         return _corrected(place, alarm, series, state, window, verdict, goes)
     if goes == was and not _is_due(alarm, state, window.start, is_silent):

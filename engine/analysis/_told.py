@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.alerts import LEVELS, Alert
 from engine.analysis._alarm import Alarm, Event
+from engine.template import filled
 
 
 def alert(
@@ -53,6 +54,8 @@ def alert(
         "corrected_value": event.corrects.value if event.corrects is not None else None,
     }
     found["message"] = _sentence(alarm, found)
+    if alarm.message is not None:
+        found["message"] = filled(alarm.message, found)
     return found
 
 
@@ -60,7 +63,9 @@ def _sentence(alarm: Alarm, told: Alert) -> str:
     """What happened, in words."""
     of = ", ".join(f"{name} {value}" for name, value in told["keys"].items())
     parts = [alarm.rule, *([of] if of else [])]
-    return f"{': '.join(parts)}: {_verb(told)}{_numbers(told['param'])}{_silence(alarm, told)}"
+    return (
+        f"{': '.join(parts)}: {_verb(told)}{_numbers(alarm, told['param'])}{_silence(alarm, told)}"
+    )
 
 
 def _verb(told: Alert) -> str:
@@ -84,11 +89,11 @@ def _silence(alarm: Alarm, told: Alert) -> str:
     return f"; no rows in {count} window{'' if count == 1 else 's'}"
 
 
-def _numbers(param: Mapping[str, Any]) -> str:
-    if param["field"] is None or param["value"] is None:
+def _numbers(alarm: Alarm, param: Mapping[str, Any]) -> str:
+    if alarm.about is None or param["value"] is None:
         return ""
     lower, upper = param["lower_bound"], param["upper_bound"]
-    text = f"; {param['field']} is {_number(param['value'])}"
+    text = f"; {alarm.about} is {_number(param['value'])}"
     match lower, upper:
         case None, None:
             return text

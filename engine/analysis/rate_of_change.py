@@ -48,7 +48,8 @@ class RateOfChange(OfOne):
         lower, upper = (F.lit(each).cast("double") for each in (self.below, self.above))
         met = F.coalesce(change > upper, F.lit(False)) | F.coalesce(change < lower, F.lit(False))
         found = {str(self.level): F.when(change.isNotNull(), met)}
-        return [Check(found, {}, self.field, change, lower, upper)]
+        about = f"the change of {self.field}"
+        return [Check(found, {}, self.field, change, lower, upper, about)]
 
     def described(self) -> dict[str, Any]:
         limits = {"above": self.above, "below": self.below, "per": self.per}

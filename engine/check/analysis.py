@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from engine import plan
+from engine import plan, template
 from engine.catalog import Catalog
 from engine.check.aggregation import Aggregations
 from engine.check.alerts import check_alerts
@@ -53,8 +53,8 @@ def check_analysis(
     history = check_history(document, catalog, outputs, known, problems)
     accuracy = document.good("analysis", "accuracy")
     seconds = accuracy.value if accuracy is not None else 3
-    targets = check_alerts(document, catalog, aggregations, check.seen, problems)
-    return plan.Analysis(known, history, round(seconds * 1000), targets)
+    targets = check_alerts(document, catalog, check.seen, problems)
+    return plan.Analysis(known, history, round(seconds * 1000), tuple(targets))
 
 
 class _Check:
@@ -99,6 +99,7 @@ class _Check:
         conditions = self.conditions(aggregation, trees, at)
         say = Teller(self.document, at, self.problems)
         target.check(aggregation, say)
+        self.message(target, aggregation, say)
         if conditions is None or say.told or not self.fits(target, aggregation, at):
             return None
         target = _with_field(target, aggregation, conditions)
@@ -233,6 +234,20 @@ class _Check:
             else:
                 found[name] = typed
         return None if failed else found
+
+    def message(self, target: Any, aggregation: plan.Aggregation, say: Teller) -> None:
+        """Tells fields of the message that no alert has."""
+        text = target.message or ""
+        known = {
+            "keys": [each.name for each in aggregation.keys],
+            "measures": [each.name for each in aggregation.measures],
+        }
+        for message, hint in template.problems(text):
+            say("message", message, hint)
+        for of, name in template.members(text):
+            if name not in known[of]:
+                hint = nearest(name, known[of])
+                say("message", f"'{aggregation.name}' has no '{name}' among its {of}", hint)
 
     def fits(self, target: Any, aggregation: plan.Aggregation, at: Path) -> bool:
         """Whether the measures are numbers, and windows have others before them."""

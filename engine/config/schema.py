@@ -65,17 +65,17 @@ def schema_for(catalog: Catalog, root: Node) -> dict[str, Any]:
 
 def _methods(root: Node) -> set[str]:
     """The methods and modules that a config names."""
-    outputs = root.at(("outputs",))
-    count = len(outputs.value) if outputs is not None and isinstance(outputs.value, list) else 0
-    places: list[tuple[str | int, ...]] = [("outputs", index, "method") for index in range(count)]
-    rules = root.at(("analysis", "rule"))
-    count = len(rules.value) if rules is not None and isinstance(rules.value, list) else 0
-    places += [("analysis", "rule", index, "module") for index in range(count)]
-    alerts = root.at(("analysis", "alert"))
-    count = len(alerts.value) if alerts is not None and isinstance(alerts.value, list) else 0
-    places += [("analysis", "alert", index, "method") for index in range(count)]
-    places.append(("analysis", "alert", "method"))
-    named = map(root.at, [("input", "input_type"), ("output", "method"), *places])
+    places: list[tuple[str | int, ...]] = [("input", "input_type")]
+    for name, each in (
+        (("outputs",), "method"),
+        (("output",), "method"),
+        (("analysis", "rule"), "module"),
+        (("analysis", "alert"), "method"),
+    ):
+        node = root.at(name)
+        count = len(node.value) if node is not None and isinstance(node.value, list) else 0
+        places += [(*name, each), *((*name, index, each) for index in range(count))]
+    named = map(root.at, places)
     return {str(node.value) for node in named if node is not None}
 
 

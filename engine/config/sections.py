@@ -188,18 +188,14 @@ class DatabaseSection:
 
 @dataclass(frozen=True, kw_only=True)
 class AlertSection:
-    """Where alerts go, and which of them."""
+    """Where alerts go."""
 
     method: str = option("how alerts are sent", extra={"methods": "alerts"})
     options: dict[str, Any] = option("the options of this method", {})
-    levels: tuple[Literal["info", "warn", "crit", "ok"], ...] = option(
-        "the alerts of these levels, and those that end one of them: 'ok' alone is of recoveries",
-        ("info", "warn", "crit"),
-        nonempty=True,
+    levels: tuple[Literal["info", "warn", "crit"], ...] = option(
+        "alerts of these levels, and what ends them; all when absent", (), nonempty=True
     )
-    rules: tuple[str, ...] | None = option(
-        "the alerts of these rules, by their names; of all when absent", None, nonempty=True
-    )
+    rules: tuple[str, ...] = option("alerts of these rules; all when absent", (), nonempty=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +227,7 @@ class AnalysisSection:
         "the name of the output that answers, or a store; the main output when absent", None
     )
     alert: AlertSection | tuple[AlertSection, ...] | None = option(
-        "where alerts go: to one, or to each of a list that wants them", None, nonempty=True
+        "where alerts go: one target, or a list of them", None
     )
     accuracy: float = option("seconds by which a historical value may be off", 3, minimum=0)
     rule: tuple[AnalysisRuleSection, ...] = option("the rules", (), nonempty=True)

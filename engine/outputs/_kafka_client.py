@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.outputs import OutputError
+from engine.config.durations import milliseconds
+from engine.outputs import OutputError, Say
 from engine.outputs._kafka_greeting import refusal
 from engine.outputs._patience import PassingError
+from engine.source import nearest
 
 #: Options that the engine sets itself: on them rests that nothing is lost or doubled.
 OWN = {
@@ -46,6 +48,39 @@ KNOWN = (
     *(f"{store}.{about}" for store in _STORES for about in ("location", "type")),
 )
 _CREDENTIALS = re.compile(r"""\b(username|password)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]+)""")
+
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+def check_brokers(options: Any, who: str, say: Say) -> None:
+    """Tells problems of the options that say how brokers are reached."""
+    if (options.bootstrap_servers is None) == (options.server is None):
+        which = "either 'server' or 'bootstrap_servers'"
+        say("", f"{who} needs {which}", "both name a broker")
+    if milliseconds(options.timeout) == 0:
+        say("timeout", "'timeout' must be more than 0", "such as '10 seconds'")
+    unknown = False
+    for name in options.passed:
+        if name in OWN:
+            say(name, f"'{name}' is set by the engine and cannot be changed", "leave it out")
+        elif name not in KNOWN:
+            unknown = True
+            hint = nearest(name, KNOWN) or "known: " + ", ".join(sorted(KNOWN))
+            say(name, f"unknown option '{name}'", hint)
+    if not unknown:
+        try:
+            settings({name: of for name, of in options.passed.items() if name in KNOWN})
+        except ValueError as error:
+            name, message = error.args
+            say(name, message, "see the documentation of Kafka's clients")
+
+
+def check_topic(topic: str, say: Say) -> None:
+    """Tells what cannot be a topic's name."""
+    if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+        hint = "letters, digits, '.', '_' and '-', at most 249 of them"
+        say("topic", f"'{topic}' cannot be the name of a topic", hint)
 
 
 def settings(passed: Mapping[str, str]) -> dict[str, Any]:

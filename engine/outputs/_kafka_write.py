@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 #: What brokers and producer say of a record that no patience helps.
-REFUSED = {
+_REFUSED = {
     "MessageSizeTooLargeError": "the record is larger than the brokers take",
     "RecordListTooLargeError": "the record is larger than the brokers take",
     "InvalidRecordError": "the brokers refuse the record; a compacted topic wants keys",
@@ -142,7 +142,7 @@ class KafkaWriter(Writer):
 
     def _failed(self, error: Exception, value: bytes | None) -> None:
         """A record that was not taken: refused, or the output cannot go on."""
-        reason = REFUSED.get(type(error).__name__)
+        reason = _REFUSED.get(type(error).__name__)
         who = self.producing.patience.who
         if reason is None:
             judgement = judged(error, self.producing.brokers)

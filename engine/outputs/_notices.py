@@ -1,6 +1,7 @@
-"""Tasks tell the driver's standard error what they wait for, while they wait.
+"""Tasks tell the driver's standard error what they wait for, while they wait; and its standard
+output what it prints for them.
 
-A task's own standard error is a file of a worker that nobody looks at.
+A task's own are files of a worker that nobody looks at.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -63,6 +65,26 @@ class Notices:
             else:
                 self._told[who] = now
         self.say(f"{who}: {told}")
+
+    def close(self) -> None:
+        self.server.close()
+
+
+class Screen:
+    """Prints the lines of tasks on the driver's standard output, as they are.
+
+    Args:
+        host: at which executors reach the driver.
+    """
+
+    def __init__(self, host: str) -> None:
+        token = secrets.token_hex(16)
+        self.server = LineServer(host, token, self._print)
+        self.address = Address(host, self.server.port, token)
+
+    def _print(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
     def close(self) -> None:
         self.server.close()

@@ -69,7 +69,7 @@ class Patience:
         began = time.monotonic()
         retrying = Retrying(
             retry=retry_if_exception_type(PassingError),
-            wait=pause,
+            wait=_pause,
             stop=stop_never if self.seconds is None else stop_after_delay(self.seconds),
             before_sleep=lambda state: self._tell(state, began),
             reraise=True,
@@ -113,7 +113,7 @@ class Patience:
         notify(self.notices, self.who, told, waits)
 
 
-def pause(state: RetryCallState) -> float:
+def _pause(state: RetryCallState) -> float:
     """Seconds before the next attempt: what the server asks for, or twice as long each time, at
     random, so that tasks that failed together do not come back together."""
     from tenacity import wait_random_exponential

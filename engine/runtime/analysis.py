@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from engine import plan
+from engine.alerts import Job
 from engine.plan import ALERTS
 from engine.runtime.checkpoint import KEPT, Checkpoint
 from engine.spark.alarms import alarmed
@@ -58,6 +59,7 @@ class Analyses:
         history: makes readers of the output that answers; None where nothing is asked.
         write: writes a frame with the column ``alerts`` to the outputs that take it.
         say: for people.
+        job: what targets of alerts know.
         checkpoint: None in batch: then nothing is kept, all windows are complete and final, and
             alerts are only written: what happened long ago alarms nobody.
     """
@@ -66,6 +68,7 @@ class Analyses:
     history: Callable[[], Any] | None
     write: Callable[[DataFrame], Any]
     say: Callable[[str], None]
+    job: Job
     checkpoint: Checkpoint | None = None
     judgings: list[Judging] = field(init=False)
     targets: dict[str, Any] = field(init=False)
@@ -146,7 +149,7 @@ class Analyses:
             going.append(kept(spark, self._folder(written.batch - 1, "waiting"), schema))
         if not going:
             return
-        left = deliver(reduce(DataFrame.unionByName, going), self.targets, self.query.name)
+        left = deliver(reduce(DataFrame.unionByName, going), self.targets, self.job)
         counted = Observation("waiting")
         folder = self._folder(written.batch, "waiting")
         those = [F.count(F.lit(1)).alias("rows"), F.first("reason").alias("reason")]

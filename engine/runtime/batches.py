@@ -10,8 +10,9 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from engine import plan
+from engine.alerts import Job as AlertJob
 from engine.outputs import Batch, Job, Open, Stream
-from engine.outputs._notices import Notices
+from engine.outputs._notices import Notices, Screen
 from engine.plan import ALERTS, LATE, MALFORMED, RAW, stream_columns
 from engine.runtime.analysis import Analyses, Written, held
 from engine.runtime.checkpoint import Checkpoint
@@ -42,7 +43,14 @@ class OpenOutputs:
         self.notices = notices
         self.open: list[Open] = []
         self.store: Open | None = None
+        self.screen: Screen | None = None
+        self.alerts = AlertJob(query.name)
         try:
+            if query.analysis is not None and any(
+                each.method == "stdout" for each in query.analysis.targets
+            ):
+                self.screen = Screen(driver)
+                self.alerts = AlertJob(query.name, self.screen.address)
             for output in query.outputs:
                 self.open.append(output.target.open(self._job(output)))
         except BaseException:
@@ -82,6 +90,8 @@ class OpenOutputs:
     def close(self) -> None:
         for each in (*self.open, *([self.store] if self.store is not None else [])):
             each.close()
+        if self.screen is not None:
+            self.screen.close()
         self.notices.close()
 
     def routes(self, columns: Mapping[str, str], removes: bool = False) -> list[Route]:
@@ -189,6 +199,7 @@ class Batches:
             self.outputs.history(),
             lambda frame: self._write(frame, routes, sinks),
             self.progress.say,
+            self.outputs.alerts,
             self.checkpoint,
         )
 

@@ -19,7 +19,7 @@ Question = Callable[[], "str | None"]
 
 
 def ask_servers(query: plan.Query) -> int:
-    """Asks the servers of the input, of all outputs and of alerts, at once; nothing is written.
+    """Asks the input's server and those of all outputs, at once; nothing is written.
 
     Prints a line for each, on stderr for one that the engine could not work with; gives the exit
     status.
@@ -39,8 +39,8 @@ def _questions(query: plan.Query) -> Iterator[tuple[str, Question]]:
         streams = tuple(Stream(name, stream_columns(query, name)) for name in output.streams)
         job = Job(query.name, output.name, "", "", streams)
         yield f"output '{output.name}'", partial(output.target.probe, job)
-    for each in query.analysis.targets if query.analysis is not None else ():
-        yield f"alert target '{each.name}'", partial(each.target.probe, query.name)
+    for routed in query.analysis.targets if query.analysis is not None else ():
+        yield f"alerts '{routed.name}'", routed.target.probe
 
 
 def _answer(question: Question) -> tuple[str, bool]:

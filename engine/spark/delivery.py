@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from engine import plan
+from engine.alerts import Job
 from engine.plan import ALERTS, WINDOW_END, WINDOW_START
 from engine.spark.arrow import map_in_arrow
 
@@ -62,26 +63,25 @@ def waiting(alerts: DataFrame, text: str, targets: Sequence[str]) -> DataFrame:
     )
 
 
-def deliver(on_their_way: DataFrame, targets: Mapping[str, Any], name: str) -> DataFrame:
+def deliver(on_their_way: DataFrame, targets: Mapping[str, plan.Told], job: Job) -> DataFrame:
     """Sends alerts; gives those that could not be sent, with the reason.
 
     Args:
         targets: who is told, by name.
-        name: the config's.
     """
     # What is about one key is sent in its order.
     ordered = on_their_way.repartition(F.col(TARGET), F.col(SERIES)).sortWithinPartitions(
         TARGET, START, TEXT
     )
-    return map_in_arrow(ordered, _Deliver(dict(targets), name), WAITING)
+    return map_in_arrow(ordered, _Deliver(dict(targets), job), WAITING)
 
 
 @dataclass(frozen=True)
 class _Deliver:
     """What runs in each task."""
 
-    targets: dict[str, Any]
-    name: str
+    targets: dict[str, plan.Told]
+    job: Job
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -92,7 +92,7 @@ class _Deliver:
                     yield from self._sent(self.targets[target], those, batch.schema)
 
     def _sent(
-        self, target: Any, rows: Sequence[dict[str, Any]], schema: pa.Schema
+        self, target: plan.Told, rows: Sequence[dict[str, Any]], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
@@ -100,7 +100,7 @@ class _Deliver:
         wanted = [alert for alert in alerts if target.wants(alert)]
         if not wanted:
             return
-        with closing(target.target.open(self.name)) as sender:
+        with closing(target.target.open(self.job)) as sender:
             reasons = {each.id: each.reason for each in sender.send(wanted)}
         left = [
             {**row, REASON: reasons[alert["id"]]}

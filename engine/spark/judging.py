@@ -285,6 +285,7 @@ def _alarm(
         rule.name,
         rule.module,
         check.field,
+        check.about or check.field,
         _silence(aggregation, options) if isinstance(options, Deadman) else None,
         options.early,
         milliseconds(options.repeat) * 1000 if options.repeat else None,
