@@ -99,12 +99,16 @@ def _target(
     return instance(section, document, path, problems)
 
 
-def instance(section: Any, document: Document, path: Path, problems: Problems) -> Any:
-    """A method built from ``path/options``, its own check told there; None on problems."""
+def instance(section: Any, document: Document, path: Path, problems: Problems, *more: Any) -> Any:
+    """A method built from ``path/options``, its own check told there; None on problems.
+
+    Args:
+        more: for its check.
+    """
     node = document.root.at((*path, "options"))
     target = build(section, node.plain() if node is not None else {}, document.beside)
     say = Teller(document, (*path, "options"), problems)
-    target.check(say)
+    target.check(say, *more)
     return None if say.told else target
 
 

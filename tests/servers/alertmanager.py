@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from typing import Any
 
 import urllib3
@@ -25,10 +24,12 @@ class AlertmanagerServer(Server):
     name = "alertmanager"
 
     def __init__(self) -> None:
-        found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+        found = shutil.which("prometheus-alertmanager")
         if found is None:
             raise ServerUnavailableError(
-                "an Alertmanager needs Debian's package 'prometheus-alertmanager' on the path"
+                "there is no 'prometheus-alertmanager' on the path; "
+                "on Debian and Ubuntu: make servers, or "
+                "sudo apt-get install prometheus-alertmanager"
             )
         self._binary = found
         super().__init__(ports=1)
@@ -40,3 +41,21 @@ class AlertmanagerServer(Server):
         answer = urllib3.request("GET", f"{self.url}/api/v2/alerts", fields=fields)
         found: list[dict[str, Any]] = json.loads(answer.data)
         return sorted(found, key=lambda each: sorted(each["labels"].items()))
+
+    def _prepare(self) -> None:
+        (self.folder / "alertmanager.yml").write_text(_CONFIG)
+
+    def _command(self) -> list[str]:
+        return [
+            self._binary,
+            f"--config.file={self.folder / 'alertmanager.yml'}",
+            f"--storage.path={self.folder / 'data'}",
+            f"--web.listen-address={self.host}:{self.port}",
+            "--cluster.listen-address=",
+        ]
+
+    def _answers(self) -> bool:
+        try:
+            return urllib3.request("GET", f"{self.url}/-/ready", retries=False).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
