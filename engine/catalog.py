@@ -88,6 +88,11 @@ class Catalog:
             catalog.add(importlib.import_module(name))
         return catalog
 
+    @property
+    def own(self) -> Any:
+        """What makes an analysis of a user's class."""
+        return importlib.import_module("engine.analysis._own")
+
     def add(self, module: ModuleType) -> None:
         """Adds the declarations of a module (its own, not those that it imported).
 

@@ -333,6 +333,13 @@ class Query:
     def has_sessions(self) -> bool:
         return any(isinstance(each.window, Session) for each in self.aggregations)
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The user's modules that tasks import: of operations, and of analyses."""
+        rules = self.analysis.rules if self.analysis is not None else ()
+        places = [getattr(rule.target, "place", None) for rule in rules]
+        return (*self.modules, *(place.partition(":")[0] for place in places if place))
+
     def takes(self, stream: str) -> bool:
         """Whether any output takes this stream."""
         return any(stream in output.streams for output in self.outputs)

@@ -47,6 +47,7 @@ class Check:
             is no longer met.
         field: the measure that it is about.
         about: what the value is, in words; the measure's, when absent.
+        text: what a user's class has said of the window.
     """
 
     met: Mapping[str, Column]
@@ -56,6 +57,7 @@ class Check:
     lower: Column | None = None
     upper: Column | None = None
     about: str | None = None
+    text: Column | None = None
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,13 @@ class Judged:
         past: the measures of the windows that ``lookbacks`` names, in its order; null where there
             is no such window.
         conditions: those of the options, by where they stand.
+        said: what users' classes have said, by the rule's name.
     """
 
     now: Values
     past: Sequence[Values]
     conditions: Values
+    said: Values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,8 @@ class Alarm:
         changes: so many within so long are flapping; None: never.
         message: see ``Rule``.
         silence: None where it is about windows that are there.
+        each: whether each window is told for itself: there is nothing to recover from.
+        stops: whether a run stops when it fails.
     """
 
     rule: str
@@ -61,6 +63,8 @@ class Alarm:
     changes: int | None = None
     within_us: int = 0
     message: str | None = None
+    each: bool = False
+    stops: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Verdict:
     Args:
         met: bit 1, 2 and 3 for the levels whose conditions are met.
         leaves: the same, for those that may be left.
+        text: what a user's class has said, as JSON.
     """
 
     met: int
@@ -77,6 +82,7 @@ class Verdict:
     value: float | None = None
     lower: float | None = None
     upper: float | None = None
+    text: str | None = None
 
 
 @dataclass
@@ -240,6 +246,9 @@ def followed(
     for number, window in enumerate(windows):
         if number == final:
             kept = {place: state.copy() for place, state in now.items()}
+        for place, alarm in enumerate(alarms):
+            if alarm.each:
+                now[place] = State()
         judged = [(place, each) for place, each in enumerate(window.verdicts) if each is not None]
         # All levels first: a check may silence one that stands before it.
         for place, verdict in judged:
@@ -251,7 +260,11 @@ def followed(
                 events.append(event)
     return Followed(
         [replace(each, until=_until(each, changes)) for each in events],
-        {place: state for place, state in kept.items() if not state.is_quiet},
+        {
+            place: state
+            for place, state in kept.items()
+            if not state.is_quiet and not alarms[place].each
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,11 @@ def alert(
         "corrected_value": event.corrects.value if event.corrects is not None else None,
     }
     found["message"] = _sentence(alarm, found)
+    if said := json.loads(verdict.text or "{}").get("messages"):
+        found["messages"] = said
+        found["message"] = "; ".join(
+            each if isinstance(each, str) else json.dumps(each) for each in said
+        )
     if alarm.message is not None:
         found["message"] = filled(alarm.message, found)
     return found

@@ -13,6 +13,7 @@ from engine.check.alerts import check_alerts
 from engine.check.expression import ExpressionCheck, Scope
 from engine.check.history import check_history
 from engine.check.outputs import Teller
+from engine.check.own import own_rule
 from engine.check.transformation import teller
 from engine.config.build import build
 from engine.config.load import Document
@@ -82,14 +83,12 @@ class _Check:
         module = self.document.good(*path, "module")
         if module is None or name is None:
             return None
-        if module.value not in self.catalog.analyses:
-            message = f"there is no analysis '{module.value}', and classes of yours do not run yet"
-            hint = nearest(module.value, self.catalog.analyses)
-            self.not_yet.append(self.document.problem(message, (*path, "module"), hint))
-            return None
         spelled = "options" if self.document.has(*path, "options") else "option"
         at = (*path, spelled)
-        target = self.target(self.catalog.analyses[module.value], path, at)
+        if module.value in self.catalog.analyses:
+            target = self.target(self.catalog.analyses[module.value], path, at)
+        else:
+            target = self.own(path, at, name)
         if target is None or None in self.aggregations.names:
             return None
         trees = self.trees(target, at)
@@ -129,6 +128,15 @@ class _Check:
                 self.problems.add(self.document.problem(message, path, "write them in 'options'"))
                 return None
         return build(section, node.plain() if node is not None else {})
+
+    def own(self, path: Path, at: Path, name: str) -> Any:
+        """A user's class with its options; None where they have a problem."""
+        made = own_rule(self.document, path, at, name, self.catalog, self.problems)
+        if made is None:
+            return None
+        on_error = self.document.good(*path, "on_error")
+        stops = on_error is not None and on_error.value == "stop"
+        return self.catalog.own.Own(name=name, stops=stops, **made)
 
     def trees(self, target: Any, at: Path) -> dict[str, Tree] | None:
         """The conditions of the options, parsed."""

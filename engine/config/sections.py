@@ -217,6 +217,10 @@ class AnalysisRuleSection:
     )
     name: str = option("its name in alerts", nonempty=True)
     options: dict[str, Any] = option("the options of this module", {}, aliases=("option",))
+    on_error: Literal["tell", "stop"] = option(
+        "what happens when a class of yours raises: it is told and counted, or the run stops",
+        "tell",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

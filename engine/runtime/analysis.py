@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from engine import plan
@@ -23,7 +23,7 @@ from engine.plan import ALERTS
 from engine.runtime.checkpoint import KEPT, Checkpoint
 from engine.spark.alarms import alarmed
 from engine.spark.delivery import WAITING, alert_rows, deliver, waiting
-from engine.spark.judging import ALERT, KIND, TEXT, Judging
+from engine.spark.judging import ALERT, FAILED, KIND, TEXT, Judging
 from engine.spark.kept import keep, kept
 
 #: The name of its folder in the checkpoint.
@@ -134,7 +134,10 @@ class Analyses:
         final = _NEVER_US if written.final_us is None else written.final_us
         counted = Observation("alerts")
         found = alarmed(judged, judging.stream, judging.alarms(), progress_us, final)
-        keep(found.observe(counted, F.count_if(F.col(KIND) == ALERT).alias("alerts")), folder)
+        keep(found.observe(counted, *_counts()), folder)
+        if failed := int(counted.get.get("failed") or 0):
+            times = "" if failed == 1 else f" ({failed} times in this batch)"
+            self.say(f"{counted.get['why']}{times}")
         told = kept(spark, folder, schema).filter(F.col(KIND) == ALERT)
         return told, int(counted.get.get("alerts") or 0)
 
@@ -168,6 +171,16 @@ class Analyses:
     def _folder(self, batch: int, name: str) -> str:
         assert self.checkpoint is not None
         return f"{self.checkpoint.files.folder}/{_FOLDER}/{batch}/{name}"
+
+
+def _counts() -> list[Column]:
+    """Of what ``alarmed`` gives: the alerts, and what users' classes have raised."""
+    failed = F.col(KIND) == FAILED
+    return [
+        F.count_if(F.col(KIND) == ALERT).alias("alerts"),
+        F.count_if(failed).alias("failed"),
+        F.first(F.when(failed, F.col(TEXT)), ignorenulls=True).alias("why"),
+    ]
 
 
 def _windows(judging: Judging, written: Written) -> DataFrame:

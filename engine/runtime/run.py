@@ -136,7 +136,7 @@ class _Running:
             checkpoint=None if self.asked.mode == BATCH else self.asked.checkpoint_folder,
             needs_kafka=self.query.input.source.needs_kafka,
         )
-        ship(spark, self.query.modules)
+        ship(spark, self.query.packages)
         return spark
 
     def _batches(

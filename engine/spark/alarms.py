@@ -26,13 +26,14 @@ from engine.analysis._alarm import (
     with_silences,
 )
 from engine.analysis._told import alert
-from engine.outputs import Stream
+from engine.outputs import OutputError, Stream
 from engine.plan import WINDOW_END, WINDOW_START
 from engine.spark.arrow import map_in_arrow
-from engine.spark.judging import ALERT, KIND, MISSING, STATE, TEXT, VERDICTS, WINDOW
+from engine.spark.judging import ALERT, FAILED, KIND, MISSING, STATE, TEXT, VERDICTS, WINDOW
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -161,8 +162,10 @@ class _Pass:
         import pyarrow.compute as pc
 
         verdicts = rows.column(VERDICTS)
-        met = pc.struct_field(verdicts.flatten(), "met")
-        owners = pc.list_parent_indices(verdicts).filter(pc.fill_null(pc.greater(met, 0), False))
+        each = verdicts.flatten()
+        met = pc.fill_null(pc.greater(pc.struct_field(each, "met"), 0), False)
+        has_more = pc.or_(met, pc.is_valid(pc.struct_field(each, "text")))
+        owners = pc.list_parent_indices(verdicts).filter(has_more)
         places = pa.array(range(rows.num_rows), pa.int64())
         has_met = pc.is_in(places, value_set=owners.cast(pa.int64()))
         return pc.or_(has_met, pc.is_valid(rows.column(TEXT)))
@@ -257,6 +260,7 @@ class _Pass:
         left = [self._alert(row_of[each.window.start], each, keys, series) for each in found.events]
         there = [each.start for each in windows[:final] if each.start in key.rows]
         seen = there[-1] if there else key.seen
+        left += self._failures(key)
         if found.states or (self._silences and seen is not None):
             text = json.dumps(stored(found.states)) if found.states else None
             when = _time(seen) if seen is not None else None
@@ -266,6 +270,19 @@ class _Pass:
             if window.start in key.rows or text is not None:
                 left.append({**row_of[window.start], TEXT: text})
         return left
+
+    def _failures(self, key: _Key) -> Iterator[dict[str, Any]]:
+        """What users' classes have raised, once: it is taken out of the verdicts."""
+        for window in key.windows:
+            for place, verdict in enumerate(window.verdicts):
+                why = json.loads(verdict.text or "{}").get("error") if verdict is not None else None
+                if why is None:
+                    continue
+                alarm = self.alarms[place]
+                if alarm.stops:
+                    raise OutputError(f"analysis '{alarm.rule}': {why}")
+                key.rows[window.start][VERDICTS][place]["text"] = None
+                yield {KIND: FAILED, TEXT: f"analysis '{alarm.rule}': {why}"}
 
     def _is_retired(self, key: _Key) -> bool:
         times = [each.retire_us for each in self._silences if each.retire_us is not None]

@@ -27,6 +27,7 @@ from engine import plan
 from engine.alerts import LEVELS
 from engine.analysis import Check, Judged, Lookback
 from engine.analysis._alarm import Alarm, Silence
+from engine.analysis._own import HistoricalData, Own, said
 from engine.analysis.deadman import Deadman
 from engine.config.durations import milliseconds
 from engine.outputs import Stream
@@ -41,21 +42,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: What a row is: a window; one that is missing, of which that was told; a key behind its last final
-#: window, the start of which is the row's ``window_end`` where somebody asks; or an alert.
-KIND, WINDOW, MISSING, STATE, ALERT = "_kind", "window", "missing", "state", "alert"
+#: window, the start of which is the row's ``window_end`` where somebody asks; an alert; or a user's
+#: class that has raised.
+KIND, WINDOW, MISSING, STATE = "_kind", "window", "missing", "state"
+ALERT, FAILED = "alert", "failed"
 #: Of a window: a verdict for each check, null before it is judged; what was told about it, as JSON.
 #: Of states and alerts: themselves, as JSON.
 VERDICTS, TEXT = "_verdicts", "_text"
 #: Whether the batch has changed a window; what it is compared with: starts, then windows.
 _CHANGED, _ASKED, _PAST = "_changed", "_asked", "_past"
-#: Whether a window is to be judged now.
-_DUE = "_due"
+#: Whether a window is to be judged now; what users' classes say of it.
+_DUE, _SAID = "_due", "_said"
 
 _VERDICT = StructType(
     [
         StructField("met", LongType()),
         StructField("leaves", LongType()),
         *(StructField(name, DoubleType()) for name in ("value", "lower", "upper")),
+        StructField("text", StringType()),
     ]
 )
 
@@ -73,6 +77,11 @@ class Judging:
         self.lookbacks = list(
             dict.fromkeys(each for rule in self.rules for each in rule.target.lookbacks())
         )
+
+    @property
+    def own(self) -> tuple[Own, ...]:
+        """The users' classes among the rules."""
+        return tuple(rule.target for rule in self.rules if isinstance(rule.target, Own))
 
     @property
     def keys(self) -> list[str]:
@@ -122,6 +131,9 @@ class Judging:
         if self.lookbacks:
             assert reader is not None
             rows = self._with_past(rows, reader)
+        if self.own:
+            schema = StructType([*rows.schema.fields, StructField(_SAID, ArrayType(StringType()))])
+            rows = map_in_arrow(rows, _Own(self.stream, self.own, tuple(self.lookbacks)), schema)
         verdicts = F.when(F.col(_DUE), self._verdicts(passed)).otherwise(F.col(VERDICTS))
         rows = rows.withColumn(VERDICTS, verdicts)
         return rows.select(*map(field_column, self.columns))
@@ -168,7 +180,9 @@ class Judging:
             F.lit(True).alias(_CHANGED),
         )
         if kept is not None:
-            before = kept.filter(F.col(KIND) != ALERT).withColumn(_CHANGED, F.lit(False))
+            before = kept.filter(~F.col(KIND).isin(ALERT, FAILED)).withColumn(
+                _CHANGED, F.lit(False)
+            )
             rows = rows.unionByName(before)
         # What follows brings the rows of a key together, in order; nothing behind it moves them.
         order = self._one.orderBy(WINDOW_START, _CHANGED)
@@ -213,6 +227,7 @@ class Judging:
     def _checks(self) -> list[tuple[plan.AnalysisRule, Check]]:
         found = []
         now = {each.name: field_column(each.name) for each in self.stream.columns}
+        of_own = {each.name: F.get(_SAID, F.lit(place)) for place, each in enumerate(self.own)}
         for rule in self.rules:
             past = [
                 {
@@ -224,7 +239,7 @@ class Judging:
             conditions = {
                 name: _truth(each, self.query.time_zone) for name, each in rule.conditions.items()
             }
-            judged = Judged(now, past, conditions)
+            judged = Judged(now, past, conditions, of_own)
             found += [(rule, check) for check in rule.target.checks(judged)]
         return found
 
@@ -258,6 +273,7 @@ def _verdict(check: Check) -> Column:
         (check.value if check.value is not None else nothing).alias("value"),
         (check.lower if check.lower is not None else nothing).alias("lower"),
         (check.upper if check.upper is not None else nothing).alias("upper"),
+        (check.text if check.text is not None else F.lit(None).cast("string")).alias("text"),
     )
 
 
@@ -293,6 +309,8 @@ def _alarm(
         flapping.changes if flapping is not None else None,
         milliseconds(flapping.within) * 1000 if flapping is not None else 0,
         options.message,
+        each=isinstance(options, Own),
+        stops=isinstance(options, Own) and options.stops,
     )
 
 
@@ -338,3 +356,33 @@ class _History:
         offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends.cast(pa.int32())])
         past = pa.ListArray.from_arrays(offsets, values)
         return batch.append_column(pa.field(_PAST, past.type), past)
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What runs in each task: asks users' classes about each window that is to be judged."""
+
+    stream: Stream
+    rules: tuple[Own, ...]
+    lookbacks: tuple[Lookback, ...]
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        made = [each.made() for each in self.rules]
+        for batch in batches:
+            values = [self._said(row, made) for row in batch.to_pylist()]
+            yield batch.append_column(_SAID, pa.array(values, pa.list_(pa.string())))
+
+    def _said(self, row: Mapping[str, Any], made: Sequence[Any]) -> list[str | None] | None:
+        if not row[_DUE]:
+            return None
+        keys = tuple(row[name] for name in self.stream.keys)
+        now = {each.name: row[each.name] for each in self.stream.answer}
+        found = []
+        for rule, instance in zip(self.rules, made, strict=True):
+            past = [row[_PAST][self.lookbacks.index(each)] for each in rule.lookbacks()]
+            there = [each if each and each[WINDOW_START] is not None else {} for each in past]
+            key = keys[0] if len(keys) == 1 else keys
+            found.append(said(instance, HistoricalData(key, [now, *there])))
+        return found
