@@ -79,7 +79,8 @@ class Source:
         return "".join(parts), caret
 
 
-SECRET_WORDS = ("password", "token", "secret")
+#: Of options, and of HTTP's headers.
+SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie", "api-key", "apikey")
 SECRET_OPTIONS = ("kafka.sasl.jaas.config",)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from engine.source import nearest
 
-_FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 #: What every alert has.
 NAMES = (
     *("id", "kind", "rule", "module", "level", "previous", "aggregation", "message", "series"),
@@ -19,13 +19,27 @@ NAMES = (
 _OPEN = ("keys.", "measures.")
 
 
-def problems(text: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with a template, and a hint for each; members of ``keys`` and ``measures`` are
-    not judged."""
+def problems(text: str, known: Collection[str] | None = None) -> Iterator[tuple[str, str]]:
+    """What is wrong with a template, and a hint for each.
+
+    Args:
+        known: the members of ``keys`` and ``measures``, as they are named; None judges none.
+    """
+    for found in _FIELD.finditer(text):
+        if found.group() in ("{", "}"):
+            yield f"a single '{found.group()}' in '{text}'", f"write '{found.group() * 2}'"
     for name in _names(text):
-        if name not in NAMES and not name.startswith(_OPEN):
-            hint = nearest(name, NAMES) or "such as {level}, {param.value}, {keys.sensor_id}"
-            yield f"an alert has no '{name}'", hint
+        is_open = name.startswith(_OPEN)
+        if name in NAMES or (is_open and (known is None or name in known)):
+            continue
+        hint = nearest(name, (known or ()) if is_open else NAMES)
+        yield f"an alert has no '{name}'", hint or "such as {level}, {param.value}, {keys.NAME}"
+
+
+def begins_with_field(text: str) -> bool:
+    """Whether a value of an alert stands first."""
+    found = _FIELD.match(text)
+    return found is not None and found.group(1) is not None
 
 
 def members(text: str) -> Iterator[tuple[str, str]]:
@@ -71,4 +85,4 @@ def _value(found: re.Match[str], alert: Mapping[str, Any]) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 
 from tests.jobs import Job
+from tests.servers.alertmanager import AlertmanagerServer
 from tests.servers.cassandra import CassandraNode
 from tests.servers.influx1 import InfluxOne
 from tests.servers.influx2 import BINARY as INFLUXD2
@@ -36,6 +37,7 @@ _SERVERS = {
     "redis": {"redis", "redis_tls", "redis_cluster"},
     "cassandra": {"cassandra", "cassandra_guarded", "cassandra_tls"},
     "postgres": {"postgres"},
+    "alertmanager": {"alertmanager"},
 }
 
 
@@ -183,3 +185,9 @@ def cassandra_tls() -> Iterator[CassandraNode]:
 def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL for the whole run; each case makes tables of its own."""
     yield from _running(PostgresServer)
+
+
+@pytest.fixture(scope="session")
+def alertmanager() -> Iterator[AlertmanagerServer]:
+    """A real Alertmanager for the whole run; alerts are named by the case that sends them."""
+    yield from _running(AlertmanagerServer)

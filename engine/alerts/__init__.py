@@ -7,7 +7,7 @@ stops the windows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -83,8 +83,13 @@ class Sender(Protocol):
 class Target:
     """The options of a method. It is pickled."""
 
-    def check(self, say: Say) -> None:
-        """Tells the problems that only this method can know."""
+    def check(self, say: Say, known: Collection[str] | None = None) -> None:
+        """Tells the problems that only this method can know.
+
+        Args:
+            known: what templates may name of keys and measures, such as ``keys.sensor_id``; None
+                where that is not known.
+        """
 
     def open(self, job: Job) -> Sender:
         """The sender of a task."""

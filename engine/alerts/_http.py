@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from engine.alerts._one_by_one import RefusedError
 from engine.outputs import Say
 from engine.outputs._patience import PassingError
 
+#: What RFC 9110 calls so.
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 #: Of a server that is busy, or not up yet.
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 
@@ -22,6 +27,15 @@ def check_url(name: str, url: str, say: Say) -> None:
         known = False
     if not known:
         say(name, f"'{name}' is no http or https address", "such as https://host/path")
+
+
+def check_headers(headers: Mapping[str, str], say: Say) -> None:
+    """Tells headers that cannot be sent; their values may be secret."""
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            say(f"headers/{name}", f"'{name}' cannot be the name of a header", "")
+        elif not value.isascii() or not value.isprintable():
+            say(f"headers/{name}", f"the header '{name}' has signs that cannot be sent", "")
 
 
 def place(url: str) -> str:
@@ -50,12 +64,28 @@ class Http:
             PassingError: the server is away or busy.
             RefusedError: it does not take this.
         """
+        self._asked("POST", url, body, headers)
+
+    def get(self, url: str, headers: Mapping[str, str]) -> Any:
+        """The JSON that is there.
+
+        Raises:
+            PassingError, RefusedError: as by ``post``; there is none.
+        """
+        try:
+            return json.loads(self._asked("GET", url, None, headers))
+        except ValueError:
+            raise RefusedError(f"{place(url)}: what it answers is no JSON") from None
+
+    def _asked(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> bytes:
         import urllib3
 
         try:
             # Headers may hold secrets: no server sends them elsewhere.
             answer = self.pool.request(
-                "POST", url, body=body, headers=dict(headers), redirect=False
+                method, url, body=body, headers=dict(headers), redirect=False
             )
         except urllib3.exceptions.NewConnectionError as error:  # a kind of timeout, to them
             raise PassingError(f"{place(url)} cannot be reached: {_reason(error)}") from None
@@ -71,6 +101,7 @@ class Http:
             raise PassingError(f"{place(url)} answers {answer.status}")
         if not 200 <= answer.status < 300:
             raise RefusedError(f"{place(url)} answers {answer.status}")
+        return answer.data
 
     def close(self) -> None:
         self.pool.clear()

@@ -45,6 +45,10 @@ class OneByOne:
             except PassingError as error:
                 left += [Undelivered(each["id"], error.reason) for each in alerts[place:]]
                 break
+            except Exception as error:
+                # No alert stops the windows; and what an error says that nobody expected may hold
+                # anything.
+                left.append(Undelivered(alert["id"], f"it failed ({type(error).__name__})"))
         return left
 
     def _patiently(self, alert: Alert, until: float) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.utils import localtime
 from typing import Any, ClassVar, Literal
 
 from engine.alerts import Alert, Job, Sender, Target
@@ -44,15 +46,15 @@ class Email(Target):
         "how long a server that is away may hold up a micro-batch", "5 seconds", format="duration"
     )
 
-    def check(self, say: Say) -> None:
+    def check(self, say: Say, known: Collection[str] | None = None) -> None:
         for name in ("subject", "body"):
-            for message, hint in problems(getattr(self, name)):
+            for message, hint in problems(getattr(self, name), known):
                 say(name, message, hint)
         for name, address in (
             ("from", self.sender),
             *((f"to/{i}", a) for i, a in enumerate(self.to)),
         ):
-            if "@" not in address or any(c in address for c in "\r\n"):
+            if "@" not in address or any(c.isspace() or c == "," for c in address):
                 say(name, f"'{address}' is no address", "such as shift@plant.example")
         if (self.username is None) != (self.password is None):
             say("", "'username' and 'password' belong together", "")
@@ -67,6 +69,7 @@ class Email(Target):
         found["Subject"] = " ".join(filled(self.subject, alert).split())
         found["From"], found["To"] = self.sender, ", ".join(self.to)
         found["Message-ID"] = f"<{alert['id']}@ts-engine>"
+        found["Date"] = localtime()
         found["X-Alert-Level"] = alert["level"]
         found.set_content(filled(self.body, alert))
         return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -36,7 +37,7 @@ class Kafka(Target):
         prefix="kafka.",
     )
 
-    def check(self, say: Say) -> None:
+    def check(self, say: Say, known: Collection[str] | None = None) -> None:
         check_brokers(self, "the target 'kafka'", say)
         check_topic(self.topic, say)
 
@@ -49,10 +50,18 @@ class Kafka(Target):
         return _Producer(self)
 
     def probe(self) -> str:
+        return f"{self.brokers}: '{self.topic}' (partitions: {self.require_topic()})"
+
+    def require_topic(self) -> int:
+        """How many partitions it has.
+
+        Raises:
+            OutputError: there is none; PassingError: the brokers are away.
+        """
         count = partitions(self.brokers, [self.topic])[self.topic]
         if count is None:
             raise OutputError(f"{self.brokers}: there is no topic '{self.topic}'; make it")
-        return f"{self.brokers}: '{self.topic}' (partitions: {count})"
+        return count
 
     def described(self) -> dict[str, Any]:
         return {"brokers": str(self.brokers), "topic": self.topic}
@@ -70,33 +79,40 @@ class _Producer:
 
         try:
             if self.producer is None:
+                self.target.require_topic()
                 self.producer = self.target.brokers.producer(None)
             sent = [(alert["id"], self._sent(alert)) for alert in alerts]
-            self.producer.flush(timeout=self.target.brokers.timeout_ms / 1000)
         except (KafkaError, OutputError, PassingError) as error:
-            # What is on its way is given up: with the producer, which would send it behind us.
             self._give_up()
             return [Undelivered(each["id"], self._reason(error)) for each in alerts]
-        left = []
-        for identity, future in sent:
-            if not future.is_done or future.exception is not None:
-                failure = future.exception or TimeoutError("no answer in time")
-                left.append(Undelivered(identity, self._reason(failure)))
-        return left
+        # Each record has an answer of its own: those that have arrived are not sent again.
+        with contextlib.suppress(KafkaError):
+            self.producer.flush(timeout=self.target.brokers.timeout_ms / 1000)
+        failures = [(identity, _failure(each)) for identity, each in sent]
+        if any(isinstance(each, TimeoutError) for _, each in failures):
+            # What is on its way is given up: with the producer, which would send it behind us.
+            self._give_up()
+        return [Undelivered(of, self._reason(each)) for of, each in failures if each is not None]
 
     def _sent(self, alert: Alert) -> Any:
+        """What tells how it went, or why it did not begin."""
+        from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+
         key = f"{alert['AnalysisModule']} {alert['series']}".encode()
         value = json.dumps(alert, ensure_ascii=False).encode()
         headers = [("id", alert["id"].encode()), ("level", alert["level"].encode())]
-        return self.producer.send(self.target.topic, key=key, value=value, headers=headers)
+        try:
+            return self.producer.send(self.target.topic, key=key, value=value, headers=headers)
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            return error  # of this one alone
 
     def _reason(self, error: BaseException) -> str:
         told = error.reason if isinstance(error, PassingError) else str(error)
-        return f"{self.target.brokers}: {told or type(error).__name__}"
+        told = told or type(error).__name__
+        who = f"{self.target.brokers}: "
+        return told if told.startswith(who) else who + told
 
     def _give_up(self) -> None:
-        import contextlib
-
         if self.producer is not None:
             with contextlib.suppress(Exception):
                 self.producer._sender.force_close()
@@ -106,3 +122,13 @@ class _Producer:
     def close(self) -> None:
         if self.producer is not None:
             self.producer.close()
+
+
+def _failure(sent: Any) -> BaseException | None:
+    """Why a record was not taken."""
+    if isinstance(sent, Exception):
+        return sent
+    if not sent.is_done:
+        return TimeoutError("no answer in time")
+    found: BaseException | None = sent.exception
+    return found

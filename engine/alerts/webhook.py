@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 from engine.alerts import Alert, Job, Sender, Target
-from engine.alerts._http import Http, check_url, place
+from engine.alerts._http import Http, check_headers, check_url, place
 from engine.alerts._one_by_one import OneByOne
 from engine.config.durations import milliseconds
 from engine.option import option
@@ -42,10 +42,11 @@ class Webhook(Target):
         "how long a server that is away may hold up a micro-batch", "5 seconds", format="duration"
     )
 
-    def check(self, say: Say) -> None:
+    def check(self, say: Say, known: Collection[str] | None = None) -> None:
         check_url("url", self.url, say)
+        check_headers(self.headers, say)
         for name, text in _strings("template", self.template):
-            for message, hint in problems(text):
+            for message, hint in problems(text, known):
                 say(name, message, hint)
 
     def open(self, job: Job) -> Sender:

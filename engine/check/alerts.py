@@ -7,6 +7,7 @@ from typing import Any
 
 from engine import plan
 from engine.catalog import Catalog
+from engine.check.aggregation import Aggregations
 from engine.check.outputs import instance
 from engine.config.load import Document
 from engine.source import Problems, nearest
@@ -15,7 +16,11 @@ _AT = ("analysis", "alert")
 
 
 def check_alerts(
-    document: Document, catalog: Catalog, rules: Collection[str], problems: Problems
+    document: Document,
+    catalog: Catalog,
+    aggregations: Aggregations,
+    rules: Collection[str],
+    problems: Problems,
 ) -> list[plan.Told]:
     """Builds every target; tells wrong options, and rules that there are not.
 
@@ -27,6 +32,7 @@ def check_alerts(
         return []
     paths = [(*_AT, i) for i in range(len(node.value))] if isinstance(node.value, list) else [_AT]
     found: list[plan.Told] = []
+    known = _members(aggregations)
     counts: dict[str, int] = {}
     for path in paths:
         for index, name in enumerate(_list(document, path, "rules")):
@@ -37,10 +43,19 @@ def check_alerts(
         method = document.good(*path, "method")
         if method is None or document.is_wrong(*path, "options"):
             continue
-        target = instance(catalog.alerts[method.value], document, path, problems)
+        target = instance(catalog.alerts[method.value], document, path, problems, known)
         if target is not None:
             found.append(_routed(document, path, method.value, target, counts))
     return found
+
+
+def _members(aggregations: Aggregations) -> set[str] | None:
+    """What templates may name of keys and measures; None where some have problems of their own."""
+    if None in aggregations.names:
+        return None
+    keys = {f"keys.{key.name}" for each in aggregations.found for key in each.keys}
+    names = {name for each in aggregations.measures.values() for name in each}
+    return keys | {f"measures.{name}" for name in names}
 
 
 def _routed(

@@ -54,7 +54,7 @@ def check_analysis(
     history = check_history(document, catalog, outputs, known, problems)
     accuracy = document.good("analysis", "accuracy")
     seconds = accuracy.value if accuracy is not None else 3
-    targets = check_alerts(document, catalog, check.seen, problems)
+    targets = check_alerts(document, catalog, aggregations, check.seen, problems)
     return plan.Analysis(known, history, round(seconds * 1000), tuple(targets))
 
 

@@ -99,12 +99,16 @@ def _target(
     return instance(section, document, path, problems)
 
 
-def instance(section: Any, document: Document, path: Path, problems: Problems) -> Any:
-    """A method built from ``path/options``, its own check told there; None on problems."""
+def instance(section: Any, document: Document, path: Path, problems: Problems, *more: Any) -> Any:
+    """A method built from ``path/options``, its own check told there; None on problems.
+
+    Args:
+        more: for its check.
+    """
     node = document.root.at((*path, "options"))
     target = build(section, node.plain() if node is not None else {}, document.beside)
     say = Teller(document, (*path, "options"), problems)
-    target.check(say)
+    target.check(say, *more)
     return None if say.told else target
 
 
@@ -119,7 +123,11 @@ class Teller:
     told: bool = False
 
     def __call__(self, name: str, message: str, hint: str) -> None:
-        place = (*self.path, *name.split("/")) if name else self.path
+        place: Path = self.path
+        for step in name.split("/") if name else ():
+            above = self.document.root.at(place)
+            in_list = above is not None and isinstance(above.value, list)
+            place = (*place, int(step) if in_list else step)
         while not self.document.has(*place):
             place = place[:-1]
         self.problems.add(self.document.problem(message, place, hint))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,10 @@ def _value(error: Any, path: tuple[str | int, ...]) -> tuple[str, str]:
         case "type":
             kinds = [wanted] if isinstance(wanted, str) else [k for k in wanted if k != "null"]
             told = " or ".join(_ARTICLES[kind] for kind in kinds)
-            return f"{name} must be {told}, is {kind_of(found)}", ""
+            example = next(iter(error.schema.get("examples", ())), None)
+            meant = isinstance(found, str) and isinstance(example, list)
+            hint = f"such as {json.dumps(example)}" if meant else ""
+            return f"{name} must be {told}, is {kind_of(found)}", hint
         case "enum" | "const" if not secret:
             known = [each for each in wanted if each is not None]
             hint = nearest(str(found), known) if isinstance(found, str) else ""
