@@ -1,0 +1,143 @@
+"""Whole runs that ask a real InfluxDB about the past and tell a real Kafka, as they were once made."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs import Job, iso
+from tests.kills import _SPARK, finish, kill_at_random
+from tests.servers.influx1 import InfluxOne
+from tests.servers.kafka import KafkaBroker
+
+KEYS = ("a", "b")
+BANDS = (("SimpleAnalysis1", "rpm_sum", 5), ("SimpleAnalysis1", "rpm_max", 8))
+AVERAGE = ("AverageAnalysis", "rpm_sum", 4)
+
+
+def section(influx1: InfluxOne, kafka: KafkaBroker, topic: str) -> dict[str, Any]:
+    """The analysis of the first engine, as its users wrote it."""
+    host, port = kafka.address.split(":")
+    return {
+        "historical": {"method": "influx", "influx_options": options(influx1, topic)},
+        "alert": {
+            "method": "kafka",
+            "options": {"server": host, "port": int(port), "topic": topic},
+        },
+        "accuracy": 3,
+        "rule": [
+            {
+                "module": "SimpleAnalysis",
+                "name": "SimpleAnalysis1",
+                "options": {"deviation": {"rpm_sum": 5, "rpm_max": 8}, "batch_number": 1},
+            },
+            {
+                "module": "AverageAnalysis",
+                "name": "AverageAnalysis",
+                "option": {"deviation": {"rpm_sum": 4}, "num_average": 3},
+            },
+        ],
+    }
+
+
+def options(influx1: InfluxOne, database: str) -> dict[str, Any]:
+    return {
+        "host": influx1.host,
+        "port": influx1.port,
+        "username": influx1.username,
+        "password": influx1.password,
+        "database": database,
+        "measurement": "points",
+    }
+
+
+def config(job: Job, influx1: InfluxOne, kafka: KafkaBroker, topic: str) -> None:
+    kafka.create_topic(topic)
+    influx1.query(f'CREATE DATABASE "{topic}"')
+    path = job.config(
+        {"rule": ["key: key", "rpm_sum: sum(value)", "rpm_max: max(value)"]},
+        outputs=[
+            {"main": True, "method": "influx", "options": {"influx": options(influx1, topic)}}
+        ],
+        engine={"spark": _SPARK},
+    )
+    whole = json.loads(path.read_text())
+    whole["analysis"] = section(influx1, kafka, topic)
+    path.write_text(json.dumps(whole))
+
+
+def arrive(job: Job, drawn: random.Random, windows: dict[tuple[str, int], list[float]]) -> None:
+    """A file of one window of 10 seconds: most like the one before, some far from it."""
+    start = 10 * job.files
+    records = []
+    for key in KEYS:
+        base = drawn.choice([100, 100, 100, 103, 120, 60])
+        values = [float(base), float(base - drawn.randrange(3))]
+        windows[key, start] = values
+        records += [f"{start + place},{key},{value}" for place, value in enumerate(values)]
+    job.arrive(records)
+
+
+def expected(windows: dict[tuple[str, int], list[float]], last: int) -> set[tuple[Any, ...]]:
+    """(rule, field, key, window, kind, lower bound, upper bound, value) of all alerts."""
+    found = set()
+    for rule, field, percent in (*BANDS, AVERAGE):
+        measure = sum if field == "rpm_sum" else max
+        for key in KEYS:
+            level = "ok"
+            for start in range(0, last, 10):
+                backs = range(1, 4) if rule == "AverageAnalysis" else range(1, 2)
+                known = [windows.get((key, start - 10 * back)) for back in backs]
+                before = [measure(each) for each in known if each is not None]
+                if not before:
+                    continue
+                base, value = sum(before) / len(before), measure(windows[key, start])
+                lower, upper = base * (1 - percent / 100), base * (1 + percent / 100)
+                now = "ok" if lower <= value <= upper else "crit"
+                if now != level:
+                    kind = "alert" if now == "crit" else "recovered"
+                    numbers = tuple(round(each, 6) for each in (lower, upper, value))
+                    found.add((rule, field, key, iso(start), kind, *numbers))
+                level = now
+    return found
+
+
+def told(record: Any) -> tuple[Any, ...]:
+    alert = json.loads(record.value)
+    param = alert["param"]
+    numbers = (round(param[name], 6) for name in ("lower_bound", "upper_bound", "value"))
+    about = (alert["AnalysisModule"], param["field"], param["key"], alert["timestamp"])
+    return (*about, alert["kind"], *numbers)
+
+
+@pytest.mark.parametrize("kills", [0, 3])
+def test_exactly_the_alerts_that_are_due_arrive(
+    job: Job, influx1: InfluxOne, kafka: KafkaBroker, kills: int
+) -> None:
+    topic = f"run-alerts-{kills}"
+    config(job, influx1, kafka, topic)
+    drawn = random.Random(3)
+    windows: dict[tuple[str, int], list[float]] = {}
+    for _ in range(kills):
+        for _ in range(2):
+            arrive(job, drawn, windows)
+        kill_at_random(job, drawn)
+    while job.files < 12:
+        arrive(job, drawn, windows)
+    # Once more in the run that nobody disturbs: what came twice came from a batch that was cut off.
+    finish(job) if kills else job.run("--once")
+    records = kafka.consume(topic)
+    by_id = {dict(each.headers)["id"]: told(each) for each in records}
+    due = expected(windows, 10 * (job.files - 1))
+    assert len(due) > 10
+    assert set(by_id.values()) == due
+    assert len(by_id) == len(due)
+    if not kills:
+        assert len(records) == len(due)
+    for secret in (influx1.password,):
+        said = Path(job.folder / "said").read_text() if kills else ""
+        assert secret not in said
