@@ -10,7 +10,7 @@ import pytest
 from tests.kills import differences, killed_and_undisturbed
 
 
-@pytest.mark.parametrize(("fixture", "kills"), [("all", 14), ("sessions", 8), ("duplicates", 8)])
+@pytest.mark.parametrize(("fixture", "kills"), [("all", 10), ("sessions", 10), ("duplicates", 10)])
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_nobody_disturbed(
     tmp_path: Path, fixture: str, kills: int
 ) -> None:

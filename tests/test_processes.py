@@ -35,6 +35,15 @@ def half(x):
 def halved(x: float) -> float:
     "Half of it."
     return half(x)
+
+class Tall:
+    windows = 1
+
+    def __init__(self, options, name): ...
+
+    def analysis(self, historical_data, alert_sender):
+        if historical_data[0]["half"] > 3:
+            alert_sender.send_message(f"{historical_data['key']} is {historical_data[0]['half']}")
 """
 SHOUTED = """
 from engine.declare import scalar
@@ -201,18 +210,27 @@ def test_user_modules_that_are_only_in_a_shipped_zip_and_wheel_run(
         shipped(tmp_path / "plant.zip", "plant", HALVED),
         shipped(tmp_path / "works-1.0-py3-none-any.whl", "works", SHOUTED),
     ]
-    job.arrive(["1,a,1", "2,b,2", "3,a,7"])
-    job.config(
+    job.arrive(["1,a,1", "2,b,2", "3,a,7", "30,c,0"])
+    path = job.config(
         {"name": "w", "rule": ["key: k", "max(half)", "n: count()"]},
+        streams=["aggregated", "alerts"],
         transformation=["half: halved(value)", "k: shouted(key)"],
         modules=["plant.rules", "works.rules"],
         engine={"spark": SMALL},
+        analysis={"rule": [{"module": "plant.rules:Tall", "name": "tall"}]},
     )
+    config = json.loads(path.read_text())
+    config["outputs"][0]["main"] = True
+    path.write_text(json.dumps(config))
     master = ("--master", cluster.url) if place == "cluster" else ()
     submitted(tmp_path, *master, "--py-files", ",".join(map(str, archives)))
     assert [(row["k"], row["half"], row["n"]) for row in rows(job.database, "w", "k")] == [
         ("A", 3.5, 2),
         ("B", 1.0, 1),
+        ("C", 0.0, 1),
+    ]
+    assert [(row["rule"], row["message"]) for row in rows(job.database, "alerts", "1")] == [
+        ("tall", "A is 3.5")
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whole runs that ask a real InfluxDB about the past and tell a real Kafka, as they were once made."""
+"""Whole runs that ask a real InfluxDB about the past, and tell a real Kafka."""
 
 from __future__ import annotations
 

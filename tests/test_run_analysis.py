@@ -11,7 +11,8 @@ import pytest
 
 from tests.jobs import Job, iso
 
-VALUE = {"rule": ["key: key", "value: max(value)"], "window": "10 seconds"}
+#: A count is never null in a window, and is where there is none.
+VALUE = {"rule": ["key: key", "value: max(value)", "n: count()"], "window": "10 seconds"}
 RESETS = {
     "info": "value > 60",
     "warn": "value > 70",

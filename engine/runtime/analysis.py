@@ -100,7 +100,7 @@ class Analyses:
             windows = _windows(judging, written)
             latest = _NEVER_US if written.latest_us is None else written.latest_us
             judged = judging.judged(windows, _missed(judging, windows), None, self.history)
-            found = alarmed(judged, judging.stream, judging.alarms(), latest, None)
+            found = alarmed(judged, judging, latest, None)
             if self.query.takes(ALERTS):
                 self.write(alert_rows(found.filter(F.col(KIND) == ALERT), TEXT))
 
@@ -133,7 +133,7 @@ class Analyses:
         judged = judging.judged(changed, before, progress_us, self.history)
         final = _NEVER_US if written.final_us is None else written.final_us
         counted = Observation("alerts")
-        found = alarmed(judged, judging.stream, judging.alarms(), progress_us, final)
+        found = alarmed(judged, judging, progress_us, final)
         keep(found.observe(counted, *_counts()), folder)
         if failed := int(counted.get.get("failed") or 0):
             times = "" if failed == 1 else f" ({failed} times in this batch)"
@@ -150,7 +150,9 @@ class Analyses:
         if self._has(written.batch - 1, "waiting"):
             schema = spark.createDataFrame([], WAITING).schema
             going.append(kept(spark, self._folder(written.batch - 1, "waiting"), schema))
+        assert self.checkpoint is not None
         if not going:
+            self.checkpoint.files.remove(f"{_FOLDER}/{written.batch}/waiting")
             return
         left = deliver(reduce(DataFrame.unionByName, going), self.targets, self.job)
         counted = Observation("waiting")
@@ -161,7 +163,6 @@ class Analyses:
             plural = "" if number == 1 else "s"
             self.say(f"{number} alert{plural} could not be delivered yet: {counted.get['reason']}")
         else:
-            assert self.checkpoint is not None
             self.checkpoint.files.remove(f"{_FOLDER}/{written.batch}/waiting")
 
     def _has(self, batch: int, name: str) -> bool:

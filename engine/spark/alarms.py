@@ -29,7 +29,17 @@ from engine.analysis._told import alert
 from engine.outputs import OutputError, Stream
 from engine.plan import WINDOW_END, WINDOW_START
 from engine.spark.arrow import map_in_arrow
-from engine.spark.judging import ALERT, FAILED, KIND, MISSING, STATE, TEXT, VERDICTS, WINDOW
+from engine.spark.judging import (
+    ALERT,
+    FAILED,
+    KIND,
+    MISSING,
+    STATE,
+    TEXT,
+    VERDICTS,
+    WINDOW,
+    Judging,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,21 +49,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def alarmed(
-    judged: DataFrame,
-    stream: Stream,
-    alarms: Sequence[Alarm],
-    progress_us: int,
-    final_us: int | None,
+    judged: DataFrame, judging: Judging, progress_us: int, final_us: int | None
 ) -> DataFrame:
     """The windows and states that the next batch needs, and the alerts of this one.
 
     Args:
-        judged: as ``Judging.judged`` gives it.
+        judged: as ``judging.judged`` gives it.
         progress_us: the latest event time.
         final_us: windows that end there or before can no longer change; None: none can.
     """
-    function = _Pass(stream, tuple(alarms), progress_us, final_us)
-    return map_in_arrow(judged, function, judged.schema)
+    function = _Pass(judging.stream, tuple(judging.alarms()), progress_us, final_us)
+    return map_in_arrow(judged, function, judging.schema(judged.schema))
 
 
 @dataclass

@@ -70,8 +70,9 @@ def deliver(on_their_way: DataFrame, targets: Mapping[str, plan.Told], job: Job)
         targets: who is told, by name.
     """
     # What is about one key is sent in its order.
+    revision = F.get_json_object(TEXT, "$.revision").cast("int")
     ordered = on_their_way.repartition(F.col(TARGET), F.col(SERIES)).sortWithinPartitions(
-        TARGET, START, TEXT
+        F.col(TARGET), F.col(START), revision
     )
     return map_in_arrow(ordered, _Deliver(dict(targets), job), WAITING)
 

@@ -92,12 +92,13 @@ class Judging:
         """Of the rows that are kept: those of the stream, and ours."""
         return [KIND, *[each.name for each in self.stream.columns], VERDICTS, TEXT]
 
-    def schema(self, changed: StructType) -> StructType:
-        """Of the rows that are kept, from that of the stream."""
+    def schema(self, rows: StructType) -> StructType:
+        """Of the rows that are kept, from one with the columns of the stream; states and alerts
+        have no measures."""
         return StructType(
             [
                 StructField(KIND, StringType()),
-                *[StructField(each.name, each.dataType) for each in changed],
+                *[StructField(each.name, rows[each.name].dataType) for each in self.stream.columns],
                 StructField(VERDICTS, ArrayType(_VERDICT)),
                 StructField(TEXT, StringType()),
             ]
@@ -218,7 +219,10 @@ class Judging:
 
     def _with_past(self, rows: DataFrame, reader: Callable[[], Any]) -> DataFrame:
         rows = rows.withColumn(_ASKED, F.when(F.col(_DUE), F.col(_ASKED)))
-        past = StructType([rows.schema[each.name] for each in self.stream.answer])
+        # Where there is no window, a count is null that never is in one.
+        past = StructType(
+            [StructField(each.name, rows.schema[each.name].dataType) for each in self.stream.answer]
+        )
         schema = StructType([*rows.schema.fields, StructField(_PAST, ArrayType(past))])
         read = _History(reader, self.stream, len(self.lookbacks), self.analysis.accuracy_ms)
         return map_in_arrow(rows, read, schema)
