@@ -87,8 +87,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.set_defaults(command=_verify)
 
+    test = commands.add_parser("test", help="run the tests of configs")
+    test.add_argument(
+        "paths", nargs="*", metavar="PATH", help="files of tests, configs, or folders of them"
+    )
+    test.add_argument(
+        "--update", action="store_true", help="write what comes out where nothing is expected yet"
+    )
+    test.add_argument("--master", metavar="URL", help="Spark's master; all local cores by default")
+    test.set_defaults(command=_test)
+
     schema = commands.add_parser("schema", help="the JSON Schema of a config, or its reference")
     schema.add_argument("--format", choices=("json", "markdown"), default="json")
+    schema.add_argument("--tests", action="store_true", help="that of a file of tests instead")
     schema.set_defaults(command=_schema)
 
     operations = commands.add_parser("operations", help="the reference of the DSL")
@@ -195,10 +206,21 @@ def _verify(asked: argparse.Namespace) -> int:
     return verify(found.query, asked.master, found.jars)
 
 
+def _test(asked: argparse.Namespace) -> int:
+    from engine.testing.command import test
+
+    return test(asked.paths, asked.update, asked.master)
+
+
 def _schema(asked: argparse.Namespace) -> int:
     from engine.catalog import Catalog
-    from engine.config.schema import schema
+    from engine.config.schema import schema, section_schema
 
+    if asked.tests:
+        from engine.testing.sections import TestsFile
+
+        print(json.dumps(section_schema(TestsFile), indent=2, ensure_ascii=False))
+        return DONE
     if asked.format == "markdown":
         from engine.reference import config
 

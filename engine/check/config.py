@@ -52,14 +52,21 @@ class Checked:
     places: Places | None = None
 
 
-def check(path: str, environment: Mapping[str, str] | None = None) -> Checked:
-    """Checks a config whole, in one pass, without a JVM."""
+def check(
+    path: str, environment: Mapping[str, str] | None = None, alone: bool = False
+) -> Checked:
+    """Checks a config whole, in one pass, without a JVM.
+
+    Args:
+        alone: what its input and its outputs name need not be there.
+    """
     problems = Problems()
     catalog = Catalog.builtin()
     known = os.environ if environment is None else environment
     document = load(path, partial(schema_for, catalog), known, problems)
     if document is None:
         return Checked(path, problems.sorted())
+    document.alone = alone
     return _Check(document, catalog, problems, known).config()
 
 

@@ -31,6 +31,7 @@ class Document:
     source: Source
     root: Node
     wrong: set[str] = field(default_factory=set)
+    alone: bool = False
 
     def good(self, *path: str | int) -> Node | None:
         """The node at a path, unless it is absent, or it or a part of it has a problem."""

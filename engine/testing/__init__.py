@@ -1,0 +1,5 @@
+"""Tests of configs: rows go in, step by step, and what comes out is compared with what is expected.
+
+No server is asked: the input and all outputs of a config are replaced, and the analysis asks an
+embedded store. All else is as in a run: the same check, the same plan, one micro-batch a step.
+"""

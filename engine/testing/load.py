@@ -1,0 +1,185 @@
+"""A file of tests becomes cases that can run, or all of its problems and its config's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine import plan
+from engine.check.config import check
+from engine.config.load import Document, load
+from engine.config.schema import section_schema
+from engine.source import Problem, Problems, nearest
+from engine.testing.rows import Misfit, record
+from engine.testing.sections import TestsFile
+
+#: What the name of a file of tests ends with.
+SUFFIX = ".test.json"
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A micro-batch.
+
+    Args:
+        records: the input's, as text.
+        expect: by stream; None: nothing is said.
+        path: where it stands in the file.
+    """
+
+    records: tuple[str, ...]
+    expect: Mapping[str, Sequence[Mapping[str, Any]]] | None
+    path: Path
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test."""
+
+    name: str
+    steps: tuple[Step, ...]
+    ignore: frozenset[str]
+    tolerance: float
+    query: plan.Query
+    jars: str | None
+    document: Document
+    path: Path
+
+    @property
+    def line(self) -> int:
+        """Where it begins in its file, from 1."""
+        return self.line_of(self.path)
+
+    def line_of(self, path: Path) -> int:
+        return self.document.problem("", path).position()[0]
+
+
+@dataclass
+class Loaded:
+    """A file of tests; without cases where there are problems."""
+
+    path: str
+    problems: list[Problem]
+    cases: list[Case]
+    document: Document | None = None
+
+
+def load_tests(path: str, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Reads and checks a file of tests, and the config that it tests."""
+    problems = Problems()
+    known = dict(os.environ if environment is None else environment)
+    document = load(path, lambda _: section_schema(TestsFile), known, problems)
+    if document is None or problems.found or document.wrong:
+        return Loaded(path, problems.sorted(), [], document)
+    plain = document.root.plain()
+    config = _config(document, plain, problems)
+    if config is None:
+        return Loaded(path, problems.sorted(), [], document)
+    checked = check(config, {**known, **plain.get("environment", {})}, alone=True)
+    found = [*checked.problems, *checked.not_yet]
+    if checked.query is None or found:
+        return Loaded(path, found, [], document)
+    if checked.query.event_time is None:
+        message = "the config goes by the time of arrival, which is never the same twice"
+        problems.add(document.problem(message, (), "its tests need an 'event_time'"))
+    cases = list(_Cases(document, checked.query, checked.jars, problems).all(plain))
+    told = problems.sorted()
+    return Loaded(path, told, [] if told else cases, document)
+
+
+def _config(document: Document, plain: Mapping[str, Any], problems: Problems) -> str | None:
+    """The path of the config that is tested."""
+    named = plain.get("config")
+    if named is not None:
+        path = document.beside(named)
+        at: Path = ("config",)
+    else:
+        path, at = document.path.removesuffix(SUFFIX) + ".json", ()
+    if not os.path.isfile(path):
+        message = f"there is no config '{path}'"
+        problems.add(document.problem(message, at, "name it: 'config'"))
+        return None
+    return path
+
+
+class _Cases:
+    def __init__(
+        self, document: Document, query: plan.Query, jars: str | None, problems: Problems
+    ) -> None:
+        self.document = document
+        self.query = query
+        self.jars = jars
+        self.problems = problems
+        names = [each.name for each in query.aggregations]
+        alerts = [plan.ALERTS] if query.analysis is not None else []
+        self.streams = {
+            name: {column.name for column in plan.stream_columns(query, name)}
+            for name in (*names, *plan.ROWS, *alerts)
+        }
+
+    def all(self, plain: Mapping[str, Any]) -> Iterator[Case]:
+        for index, each in enumerate(plain["tests"]):
+            path: Path = ("tests", index)
+            if "steps" in each and ("input" in each or "expect" in each):
+                message = "a test has 'steps', or 'input' and 'expect' of a single one"
+                self.problems.add(self.document.problem(message, path))
+            told = enumerate(each["steps"]) if "steps" in each else [(None, each)]
+            steps = tuple(
+                self.step(step, path if place is None else (*path, "steps", place))
+                for place, step in told
+            )
+            for place, name in enumerate(each.get("ignore", ())):
+                self.stream(name, (*path, "ignore", place))
+            yield Case(
+                each["name"],
+                steps,
+                frozenset(each.get("ignore", ())),
+                each.get("tolerance", 0),
+                self.query,
+                self.jars,
+                self.document,
+                path,
+            )
+
+    def step(self, step: Mapping[str, Any], path: Path) -> Step:
+        records = []
+        for index, row in enumerate(step.get("input", ())):
+            try:
+                records.append(record(row, self.query.input))
+            except Misfit as error:
+                at: Path = (*path, "input", index)
+                place = (*at, error.name) if error.name is not None else at
+                self.problems.add(self.document.problem(error.message, place, error.hint))
+        expect = step.get("expect")
+        if expect is not None:
+            self.expected(expect, (*path, "expect"))
+        return Step(tuple(records), expect, path)
+
+    def expected(self, expect: Mapping[str, Any], path: Path) -> None:
+        for stream, rows in expect.items():
+            at = (*path, stream)
+            if not self.stream(stream, at):
+                continue
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                message = f"the rows of '{stream}' are a list of objects"
+                self.problems.add(self.document.problem(message, at))
+                continue
+            known = {*self.streams[stream], "retracted"}
+            for index, row in enumerate(rows):
+                for name in row:
+                    if name not in known:
+                        message = f"'{stream}' has no column '{name}'"
+                        place = (*at, index, name)
+                        self.problems.add(
+                            self.document.problem(message, place, nearest(name, known))
+                        )
+
+    def stream(self, name: str, path: Path) -> bool:
+        if name in self.streams:
+            return True
+        hint = nearest(name, self.streams) or f"known: {', '.join(sorted(self.streams))}"
+        self.problems.add(self.document.problem(f"there is no stream '{name}'", path, hint))
+        return False

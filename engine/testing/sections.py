@@ -1,0 +1,49 @@
+"""The file of a config's tests as dataclasses, from which its schema and its check are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.option import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSection:
+    """A micro-batch, and what it writes."""
+
+    input: tuple[str | dict[str, Any], ...] = option(
+        "the rows in the order in which they arrive: a record as text, or an object of fields",
+        (),
+        example=["1000,a,20.5", {"time": 1001, "key": "a", "value": 21}],
+    )
+    expect: dict[str, Any] | None = option(
+        "stream: the rows that this step writes, of each the columns that matter; nothing else "
+        "may be written",
+        None,
+        example={"aggregated": [{"key": "a", "value": 21}], "late": []},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseSection:
+    """One test: a run from nothing, of one step or several."""
+
+    name: str = option("what is tested", nonempty=True)
+    input: tuple[str | dict[str, Any], ...] = option("of a test of one step, as a step's", ())
+    expect: dict[str, Any] | None = option("of a test of one step, as a step's", None)
+    steps: tuple[StepSection, ...] = option("one micro-batch each", (), nonempty=True)
+    ignore: tuple[str, ...] = option("streams that may write anything", ())
+    tolerance: float = option("by how much of itself a number may be off", 0, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestsFile:
+    """The tests of one config."""
+
+    schema: str | None = option("for editors: the path of a schema", None, name="$schema")
+    config: str | None = option(
+        "the config, relative to this file; the one of the same name when absent", None
+    )
+    environment: dict[str, str] = option("variables that the config asks for", {})
+    tests: tuple[CaseSection, ...] = option("the tests", nonempty=True)
