@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,55 @@ def test_exactly_the_alerts_that_are_due_arrive(
     for secret in (influx1.password,):
         said = Path(job.folder / "said").read_text() if kills else ""
         assert secret not in said
+
+
+TAKES = """import json, os, sys
+if not os.path.exists(sys.argv[2]): sys.exit('the door is shut')
+told = json.load(sys.stdin)
+print(told['AnalysisModule'], told['previous'], told['level'], file=open(sys.argv[1], 'a'))
+"""
+
+
+def test_alerts_go_where_they_are_wanted_and_wait_for_who_is_away(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def program(name: str, door: str, **wants: Any) -> dict[str, Any]:
+        paths = [str(job.folder / name), str(job.folder / door)]
+        return {
+            "method": "command",
+            "options": {"command": [sys.executable, "-c", TAKES, *paths], "timeout": "30 seconds"},
+            **wants,
+        }
+
+    path = job.config({"rule": ["key: key", "value: max(value)"], "window": "10 seconds"})
+    whole = json.loads(path.read_text())
+    levels = {"warn": "value > 5", "crit": "value > 8"}
+    whole["analysis"] = {
+        "rule": [
+            {"module": "Threshold", "name": "high", "options": levels},
+            {"module": "Threshold", "name": "low", "options": {"info": "value < 2"}},
+        ],
+        "alert": [
+            {"method": "stdout"},
+            program("crit", "config.json", levels=["crit"]),
+            program("low", "config.json", rules=["low"]),
+            program("late", "door"),
+        ],
+    }  # fmt: skip
+    path.write_text(json.dumps(whole))
+    values = [6, 9, 6, 3, 1, 3, 3]
+    job.arrive([f"{1000 + place * 10},a,{value}" for place, value in enumerate(values)])
+    job.run("--once")
+    said = capsys.readouterr()
+    high = ["high ok warn", "high warn crit", "high crit warn", "high warn ok"]
+    low = ["low ok info", "low info ok"]
+    assert (job.folder / "crit").read_text().splitlines() == high[1:3]
+    assert (job.folder / "low").read_text().splitlines() == low
+    assert not (job.folder / "late").exists()
+    assert "the door is shut" in said.err
+    assert [line for line in said.out.splitlines() if "CRIT" in line]
+    (job.folder / "door").touch()
+    job.arrive(["1070,a,3"])
+    job.run("--once")
+    assert (job.folder / "late").read_text().splitlines() == [*high, *low]
+    assert (job.folder / "crit").read_text().splitlines() == high[1:3], "nothing is told twice"
