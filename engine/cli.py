@@ -207,9 +207,9 @@ def _verify(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    from engine.testing.command import test
+    from engine.testing.command import run_tests
 
-    return test(asked.paths, asked.update, asked.master)
+    return run_tests(asked.paths, asked.update, asked.master)
 
 
 def _schema(asked: argparse.Namespace) -> int:

@@ -52,9 +52,7 @@ class Checked:
     places: Places | None = None
 
 
-def check(
-    path: str, environment: Mapping[str, str] | None = None, alone: bool = False
-) -> Checked:
+def check(path: str, environment: Mapping[str, str] | None = None, alone: bool = False) -> Checked:
     """Checks a config whole, in one pass, without a JVM.
 
     Args:

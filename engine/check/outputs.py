@@ -100,7 +100,8 @@ def _target(
 
 
 def instance(section: Any, document: Document, path: Path, problems: Problems, *more: Any) -> Any:
-    """A method built from ``path/options``, its own check told there; None on problems.
+    """A method built from ``path/options``, its own check told there; None on problems. Of a config
+    that stands alone it is not asked: it would look for what need not be there.
 
     Args:
         more: for its check.
@@ -108,7 +109,8 @@ def instance(section: Any, document: Document, path: Path, problems: Problems, *
     node = document.root.at((*path, "options"))
     target = build(section, node.plain() if node is not None else {}, document.beside)
     say = Teller(document, (*path, "options"), problems)
-    target.check(say, *more)
+    if not document.alone:
+        target.check(say, *more)
     return None if say.told else target
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.source import nearest
-from engine.testing.load import SUFFIX, Loaded, load_tests
+from engine.testing import SUFFIX
+from engine.testing.load import Loaded, load_tests
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 _SKIPPED = (".git", ".venv", "node_modules", "__pycache__")
 
 
-def test(paths: Sequence[str], update: bool = False, master: str | None = None) -> int:
+def run_tests(paths: Sequence[str], update: bool = False, master: str | None = None) -> int:
     """Runs the tests that are at these paths, and gives the exit status.
 
     Args:

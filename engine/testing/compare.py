@@ -1,4 +1,4 @@
-"""Rows that are expected against those that came: what is missing, what is too much, what differs."""
+"""Rows that are expected against those that came: what is missing, too much, or differs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class Difference:
         return [n for n in self.expected if not _equal(self.expected[n], self.found.get(n), 0)]
 
 
-def differences(expected: Sequence[Row], found: Sequence[Row], tolerance: float) -> list[Difference]:
+def differences(
+    expected: Sequence[Row], found: Sequence[Row], tolerance: float
+) -> list[Difference]:
     """What is not as expected; the order of rows does not matter.
 
     A row is compared by the columns that are expected of it. What is missing stands beside what it

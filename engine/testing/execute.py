@@ -103,7 +103,7 @@ def _replaced(case: Case, folder: str) -> plan.Query:
         path=str(Path(folder, "data")),
         max_files_per_batch=1,
         batchDuration=about.source.batchDuration,
-        format=about.format,
+        format=about.source.format,
         sep=about.sep,
     )
     windows = tuple(each.name for each in query.aggregations)

@@ -12,11 +12,10 @@ from engine.check.config import check
 from engine.config.load import Document, load
 from engine.config.schema import section_schema
 from engine.source import Problem, Problems, nearest
+from engine.testing import SUFFIX
 from engine.testing.rows import Misfit, record
 from engine.testing.sections import TestsFile
 
-#: What the name of a file of tests ends with.
-SUFFIX = ".test.json"
 Path = tuple[str | int, ...]
 
 
@@ -54,7 +53,8 @@ class Case:
         return self.line_of(self.path)
 
     def line_of(self, path: Path) -> int:
-        return self.document.problem("", path).position()[0]
+        node = self.document.root.at(path)
+        return self.document.source.position(node.span.start)[0] if node is not None else 1
 
 
 @dataclass

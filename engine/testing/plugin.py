@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.testing.load import SUFFIX
+from engine.testing import SUFFIX
 
 if TYPE_CHECKING:
     from engine.testing.load import Case

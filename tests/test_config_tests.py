@@ -1,0 +1,235 @@
+"""Tests of configs: what they find, what they say, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.cli import main
+from engine.testing.compare import differences
+from engine.testing.rows import Misfit, record
+from tests.jobs import Job
+
+ROOT = Path(__file__).parent.parent
+WINDOWS = {"rule": ["key: key", "value: max(value)", "n: count()"], "window": "10 seconds"}
+DAY = "1970-01-01T00:00"
+
+
+def written(job: Job, *cases: dict[str, Any], **more: Any) -> Path:
+    path = job.folder / "config.test.json"
+    path.write_text(json.dumps({"tests": list(cases), **more}, indent=2))
+    return path
+
+
+def told(job: Job, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str, str]:
+    status = main(["test", str(job.folder / "config.json"), *options])
+    said = capsys.readouterr()
+    return status, said.out.replace(f"{job.folder}/", ""), said.err.replace(f"{job.folder}/", "")
+
+
+def test_what_is_expected_is_compared_step_by_step(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The input folder and the outputs' servers need not be there."""
+    job.config(
+        WINDOWS,
+        options={"path": "nowhere"},
+        outputs=[{"method": "influx", "options": {"host": "nowhere", "database": "d"}}],
+        streams=["aggregated", "malformed"],
+        processing={"allowed_lateness": "10 seconds"},
+    )
+    passes = {
+        "name": "as it is",
+        "steps": [
+            {
+                "input": ["1,a,5", {"time": 2, "key": "b,\"'", "value": 7.5}, "x"],
+                "expect": {
+                    "aggregated": [
+                        {"key": "b,\"'", "value": 7.5, "n": 1},
+                        {"key": "a", "window_start": f"{DAY}:00+00:00", "value": 5},
+                    ],
+                    "malformed": [{"record": "x"}],
+                },
+            },
+            {"input": ["3,a,6", "40,c,1"], "expect": {"aggregated": [{"n": 2}, {"key": "c"}]}},
+            {"input": []},
+            {"input": ["41,c,1"], "expect": {"aggregated": [{"n": 2}]}},
+            {"input": ["4,a,9"], "expect": {"late": [{"key": "a", "value": 9}]}},
+        ],
+    }
+    fails = {
+        "name": "what differs",
+        "tolerance": 0.01,
+        "input": ["1,a,5", "2,b,7", "3,c,100"],
+        "expect": {
+            "aggregated": [
+                {"key": "a", "value": 6, "n": 1},
+                {"key": "d", "value": 1.5},
+                {"key": "c", "value": 100.5},
+            ]
+        },
+    }
+    ignores = {"name": "ignored", "input": ["1,a,5"], "expect": {}, "ignore": ["aggregated"]}
+    written(job, passes, fails, ignores)
+    status, out, err = told(job, capsys)
+    assert (status, err) == (1, "")
+    lines = out.splitlines()
+    assert lines[0] == "ok      config.test.json:3: as it is"
+    start = next(place for place, line in enumerate(lines) if line.startswith("FAILED"))
+    assert lines[start].endswith(": what differs")
+    assert lines[start + 1].startswith("  aggregated (line ")
+    assert lines[start + 2 :] == [
+        '    differs     key "a", n 1: value is 5.0, expected 6',
+        '    missing     key "d", value 1.5',
+        f'    unexpected  window_start "{DAY}:00.000Z", window_end "{DAY}:10.000Z", key "b", value 7.0, n 1',  # noqa: E501
+        lines[-2],
+        "2 passed, 1 failed",
+    ]
+    assert lines[-2].startswith("ok") and lines[-2].endswith("ignored")  # noqa: PT018
+
+
+def test_what_comes_out_is_written_where_nothing_is_expected(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.config(WINDOWS)
+    path = written(job, {"name": "new", "steps": [{"input": ["1,a,5", "x"]}, {"input": ["2,a,6"]}]})
+    assert told(job, capsys, "--update")[0] == 0
+    steps = json.loads(path.read_text())["tests"][0]["steps"]
+    assert steps[1]["expect"]["aggregated"] == [
+        {
+            "window_start": f"{DAY}:00.000Z",
+            "window_end": f"{DAY}:10.000Z",
+            "key": "a",
+            "value": 6.0,
+            "n": 2,
+        }
+    ]
+    assert steps[0]["expect"]["malformed"][0]["record"] == "x"
+    before = path.read_text()
+    assert told(job, capsys, "--update")[0] == 0
+    assert path.read_text() == before
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "a stream that there is not": (
+        {"input": [], "expect": {"agregated": []}},
+        "there is no stream 'agregated'; did you mean 'aggregated'?",
+    ),
+    "a column that there is not": (
+        {"expect": {"aggregated": [{"valu": 1}]}},
+        "'aggregated' has no column 'valu'; did you mean 'value'?",
+    ),
+    "a field that there is not": (
+        {"input": [{"tim": 1}]},
+        "the input has no field 'tim'; did you mean 'time'?",
+    ),
+    "two records in one": ({"input": ["1,a,1\n2,b,2"]}, "a record is one line"),
+    "steps and an input": ({"steps": [{}], "input": []}, "a test has 'steps', or 'input'"),
+    "rows that are none": ({"expect": {"late": [1]}}, "the rows of 'late' are a list of objects"),
+    "an unknown option": ({"inputs": []}, "unknown option 'inputs'; did you mean 'input'?"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_told_with_their_place(
+    job: Job, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    case, message = MISTAKES[name]
+    job.config(WINDOWS)
+    written(job, {"name": "x", **case})
+    status, out, err = told(job, capsys)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.startswith("config.test.json:")
+    assert err.splitlines()[-1].strip() == "^"
+
+
+def test_files_that_are_not_there_and_configs_with_problems_are_told(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.config(WINDOWS)
+    assert main(["test", str(job.data)]) == 2
+    assert "there are no tests" in capsys.readouterr().err
+    assert told(job, capsys)[0] == 2
+    written(job, {"name": "x"}, config="other.json")
+    assert "there is no config 'other.json'" in told(job, capsys)[2]
+    job.config({"rule": ["key: key", "nothing(value)"]})
+    written(job, {"name": "x"})
+    assert "unknown operation or aggregation 'nothing'" in told(job, capsys)[2]
+    job.config(WINDOWS, processing={"event_time": None})
+    assert "goes by the time of arrival" in told(job, capsys)[2]
+    (job.folder / "config.test.json").write_text("{")
+    status, _, err = told(job, capsys)
+    assert (status, "Traceback" in err) == (2, False)
+
+
+def test_variables_of_a_config_come_from_its_tests(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.config(WINDOWS, name="${A_NAME_THAT_NOBODY_SETS}")
+    written(job, {"name": "x", "input": ["y"], "expect": {"malformed": [{"record": "y"}]}})
+    assert told(job, capsys)[0] == 2
+    written(job, {"name": "x"}, environment={"A_NAME_THAT_NOBODY_SETS": "n"})
+    assert "A_NAME" not in told(job, capsys)[2]
+
+
+def test_pytest_collects_tests_of_configs(job: Job) -> None:
+    job.config(WINDOWS)
+    written(
+        job,
+        {"name": "passes", "input": ["1,a,5"], "expect": {"aggregated": [{"value": 5}]}},
+        {
+            "name": "fails",
+            "input": ["1,a,5"],
+            "expect": {"aggregated": [{"key": "a", "value": 6}]},
+        },
+    )
+    known = {each.name for each in entry_points(group="pytest11")}
+    plugin = [] if "ts-engine" in known else ["-p", "engine.testing.plugin"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *plugin, "-q", str(job.folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 failed, 1 passed" in done.stdout
+    assert "value is 5.0, expected 6" in done.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.test.json")), ids=str)
+def test_the_tests_of_our_own_configs_pass(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", str(path)]) == 0, capsys.readouterr().out
+
+
+def test_rows_are_compared_by_what_is_said_of_them() -> None:
+    rows = [{"a": 1, "b": 2}, {"a": 1, "b": 3}]
+    assert differences([{"a": 1}, {"a": 1, "b": 2}], rows, 0) == []
+    assert differences([{"a": True}, {"b": 3}], rows, 0) != []
+    assert (
+        differences([{"t": "2026-01-01T00:00:00+01:00"}], [{"t": "2025-12-31T23:00:00Z"}], 0) == []
+    )
+    (one,) = differences([{"a": 1}], [{"a": 1, "retracted": True}], 0)
+    assert one.found is not None
+
+
+def test_records_are_written_as_the_input_reads_them() -> None:
+    from engine import plan
+    from engine.types import Type
+
+    fields = tuple(
+        plan.InputField(name, Type.STRING, index=index) for name, index in (("a", 0), ("c", 2))
+    )
+    csv = plan.Input("csv", None, "csv", ";", fields)
+    assert record({"a": 'x"; y', "c": ""}, csv) == '"x""; y";;""'
+    assert record({"c": True}, csv) == ";;true"
+    deep = (plan.InputField("v", Type.LONG, path=("a", "b")),)
+    assert record({"v": 1}, plan.Input("json", None, "json", ",", deep)) == '{"a": {"b": 1}}'
+    with pytest.raises(Misfit, match="no field 'b'"):
+        record({"b": 1}, csv)
