@@ -13,12 +13,13 @@ from engine.check import check
 from engine.cli import main
 from engine.config.schema import schema
 from engine.reference import config
+from engine.testing import SUFFIX
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(
     path
     for path in (ROOT / "configs").glob("*.json")
-    if path.name != "schema.json" and not path.name.endswith("data_structure.json")
+    if path.name != "schema.json" and not path.name.endswith(("data_structure.json", SUFFIX))
 )
 
 
