@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 
 import pytest
@@ -70,6 +71,23 @@ def test_of_late_rows_that_are_copies_of_one_the_first_is_folded_back(
         "  all: 6 windows, 2 of them short of their 6 late rows: equal",
         "equal: batch = streaming + late",
     ]
+
+
+def test_nobody_is_told_of_what_is_verified(job: Job) -> None:
+    told = job.folder / "told"
+    writes = [sys.executable, "-c", f"open({str(told)!r}, 'w')"]
+    job.config(
+        {"rule": ["key: key", "value: max(value)"], "window": "10 seconds"},
+        analysis={
+            "rule": [{"module": "Threshold", "name": "r", "options": {"crit": "value > 0"}}],
+            "alert": {"method": "command", "options": {"command": writes}},
+        },
+    )
+    job.arrive(["1,a,1", "20,a,1"])
+    assert main(["verify", str(job.folder / "config.json")]) == 0
+    assert not told.exists()
+    job.run("--once")
+    assert told.exists()
 
 
 def test_a_config_that_cannot_be_verified_is_told(

@@ -80,7 +80,8 @@ def _into(query: plan.Query, path: str) -> plan.Query:
     raw = [plan.RAW] if query.deduplicate is not None else []  # to tell copies of late rows
     streams = (*(each.name for each in aggregations), plan.LATE, *raw)
     output = plan.Output("verify", "sqlite", Sqlite(path=path), streams)
-    return replace(query, aggregations=aggregations, outputs=(output,))
+    # Nobody is told of what is only run to be compared.
+    return replace(query, aggregations=aggregations, outputs=(output,), analysis=None)
 
 
 def _copied_by(query: plan.Query) -> tuple[str, ...]:
