@@ -198,8 +198,8 @@ def _judged(rule: plan.AnalysisRule) -> Iterator[str]:
     counts = [each.windows for each in backs if each.windows]
     if counts:
         first, last = min(counts), max(counts)
-        which = "window before" if last == 1 else f"windows {first} to {last} before"
-        yield f"asks for the {which if first < last or last == 1 else f'window {last} before'}"
+        which = f"windows {first} to {last}" if first < last else f"window {last}"
+        yield f"asks for the {'window' if last == 1 else which} before"
     for each in backs:
         if each.days:
             ago = "a day" if each.days == 1 else f"{each.days} days"

@@ -14,6 +14,7 @@ from tests.jobs import Job, iso
 from tests.kills import _SPARK, finish, kill_at_random
 from tests.servers.influx1 import InfluxOne
 from tests.servers.kafka import KafkaBroker
+from tests.test_configs import ANALYSIS
 
 KEYS = ("a", "b")
 BANDS = (("SimpleAnalysis1", "rpm_sum", 5), ("SimpleAnalysis1", "rpm_max", 8))
@@ -21,27 +22,14 @@ AVERAGE = ("AverageAnalysis", "rpm_sum", 4)
 
 
 def section(influx1: InfluxOne, kafka: KafkaBroker, topic: str) -> dict[str, Any]:
-    """The analysis of the first engine, as its users wrote it."""
+    """The analysis of the first engine, as its users wrote it, at our servers."""
     host, port = kafka.address.split(":")
-    return {
+    return ANALYSIS | {
         "historical": {"method": "influx", "influx_options": options(influx1, topic)},
         "alert": {
             "method": "kafka",
             "options": {"server": host, "port": int(port), "topic": topic},
         },
-        "accuracy": 3,
-        "rule": [
-            {
-                "module": "SimpleAnalysis",
-                "name": "SimpleAnalysis1",
-                "options": {"deviation": {"rpm_sum": 5, "rpm_max": 8}, "batch_number": 1},
-            },
-            {
-                "module": "AverageAnalysis",
-                "name": "AverageAnalysis",
-                "option": {"deviation": {"rpm_sum": 4}, "num_average": 3},
-            },
-        ],
     }
 
 

@@ -37,6 +37,11 @@ class Lookback:
     time_zone: str = "UTC"
 
 
+def last_windows(count: int) -> tuple[Lookback, ...]:
+    """The last so many windows, the nearest first."""
+    return tuple(Lookback(windows=place + 1) for place in range(count))
+
+
 @dataclass(frozen=True)
 class Check:
     """What is asked of a window; a condition that is null is not known to be met.

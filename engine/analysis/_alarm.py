@@ -57,7 +57,6 @@ class Alarm:
     field: str | None = None
     about: str | None = None
     silence: Silence | None = None
-    early: bool = False
     repeat_us: int | None = None
     inhibitors: tuple[int, ...] = ()
     changes: int | None = None

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from engine.analysis import Check, Judged, Level, Lookback, Rule
+from engine.analysis import Check, Judged, Level, Lookback, Rule, last_windows
 
 #: How many windows before a class may ask for that does not say it.
 DEPTH = 10
@@ -47,7 +47,7 @@ class Own(Rule):
     level: Level = "crit"
 
     def lookbacks(self) -> tuple[Lookback, ...]:
-        return tuple(Lookback(windows=place + 1) for place in range(self.windows))
+        return last_windows(self.windows)
 
     def checks(self, judged: Judged) -> list[Check]:
         from pyspark.sql import functions as F

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from engine.analysis import Banded, Judged, Lookback
+from engine.analysis import Banded, Judged, Lookback, last_windows
 from engine.analysis._numbers import mean
 from engine.option import option
 
@@ -26,7 +26,7 @@ class AverageAnalysis(Banded):
     )
 
     def lookbacks(self) -> tuple[Lookback, ...]:
-        return tuple(Lookback(windows=place + 1) for place in range(self.num_average))
+        return last_windows(self.num_average)
 
     def base(self, name: str, judged: Judged) -> Column:
         return mean([each[name].cast("double") for each in judged.past])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from engine import plan
-from engine.analysis import Check, Judged, Lookback, OfOne
+from engine.analysis import Check, Judged, Lookback, OfOne, last_windows
 from engine.analysis._numbers import known, median
 from engine.option import option
 from engine.outputs import Say
@@ -33,7 +33,7 @@ class Outlier(OfOne):
             say("least", f"of {self.windows} windows {self.least} cannot have a value", "")
 
     def lookbacks(self) -> tuple[Lookback, ...]:
-        return tuple(Lookback(windows=place + 1) for place in range(self.windows))
+        return last_windows(self.windows)
 
     def checks(self, judged: Judged) -> list[Check]:
         from pyspark.sql import functions as F

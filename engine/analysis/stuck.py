@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from engine.analysis import Check, Judged, Lookback, OfOne
+from engine.analysis import Check, Judged, Lookback, OfOne, last_windows
 from engine.option import option
 
 
@@ -20,7 +20,7 @@ class Stuck(OfOne):
     tolerance: float = option("by how much the values may differ", 0.0, minimum=0)
 
     def lookbacks(self) -> tuple[Lookback, ...]:
-        return tuple(Lookback(windows=place + 1) for place in range(self.windows - 1))
+        return last_windows(self.windows - 1)
 
     def checks(self, judged: Judged) -> list[Check]:
         from pyspark.sql import functions as F

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import sys
 from collections.abc import Collection, Iterator
 from dataclasses import is_dataclass
 from typing import Any
@@ -90,10 +88,6 @@ def _place(
     document: Document, at: Path, module: str, known: Collection[str], problems: Problems
 ) -> str | None:
     """Where the class is, as ``package.module:Class``."""
-    folder = os.path.abspath(os.path.dirname(document.path) or ".")
-    for each in (folder, os.getcwd()):
-        if each not in sys.path:
-            sys.path.insert(0, each)
     tried = list(_candidates(module))
     for name, class_ in tried:
         try:

@@ -307,7 +307,6 @@ def _alarm(
         check.field,
         check.about or check.field,
         _silence(aggregation, options) if isinstance(options, Deadman) else None,
-        options.early,
         milliseconds(options.repeat) * 1000 if options.repeat else None,
         tuple(place for name in options.inhibited_by for place in places.get(name, ())),
         flapping.changes if flapping is not None else None,
