@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from engine import plan
 from engine.alerts import Job
 from engine.plan import ALERTS
-from engine.runtime.checkpoint import KEPT, Checkpoint
+from engine.runtime.checkpoint import KEPT, Checkpoint, Files
 from engine.spark.alarms import alarmed
 from engine.spark.delivery import WAITING, alert_rows, deliver, waiting
 from engine.spark.judging import ALERT, FAILED, KIND, TEXT, Judging
@@ -40,6 +40,7 @@ class Written:
         frame: a struct column for each stream; it is read once for each aggregation.
         columns: stream -> its column.
         batch: the number.
+        write: writes a frame with the column ``alerts`` to the outputs that take it.
         latest_us: the latest event time of its rows, in microseconds; None without rows.
         final_us: windows that end there or before cannot change any more.
     """
@@ -47,17 +48,17 @@ class Written:
     frame: DataFrame
     columns: dict[str, str]
     batch: int
+    write: Callable[[DataFrame], Any]
     latest_us: int | None
     final_us: int | None
 
 
 @dataclass
 class Analyses:
-    """The analysis of a run.
+    """The analysis of a compiled query: the same for all of its micro-batches.
 
     Args:
         history: makes readers of the output that answers; None where nothing is asked.
-        write: writes a frame with the column ``alerts`` to the outputs that take it.
         say: for people.
         job: what targets of alerts know.
         checkpoint: None in batch: then nothing is kept, all windows are complete and final, and
@@ -66,7 +67,6 @@ class Analyses:
 
     query: plan.Query
     history: Callable[[], Any] | None
-    write: Callable[[DataFrame], Any]
     say: Callable[[str], None]
     job: Job
     checkpoint: Checkpoint | None = None
@@ -83,7 +83,6 @@ class Analyses:
 
     def streaming(self, written: Written) -> None:
         """Judges what a micro-batch has written, and tells it."""
-        assert self.checkpoint is not None
         before, progress = self._progress(written)
         begins = before == _NEVER_US != progress
         alerts = []
@@ -92,7 +91,7 @@ class Analyses:
             if count:
                 alerts.append(told)
         self._deliver(written, alerts)
-        self.checkpoint.files.remove(f"{_FOLDER}/{written.batch - KEPT}")
+        self._files.remove(f"{_FOLDER}/{written.batch - KEPT}")
 
     def static(self, written: Written) -> None:
         """Judges all windows there are."""
@@ -102,15 +101,14 @@ class Analyses:
             judged = judging.judged(windows, _missed(judging, windows), None, self.history)
             found = alarmed(judged, judging, latest, None)
             if self.query.takes(ALERTS):
-                self.write(alert_rows(found.filter(F.col(KIND) == ALERT), TEXT))
+                written.write(alert_rows(found.filter(F.col(KIND) == ALERT), TEXT))
 
     def _progress(self, written: Written) -> tuple[int, int]:
         """The latest event time of all batches before this one, and with it."""
-        assert self.checkpoint is not None
-        text = self.checkpoint.files.read(f"{_FOLDER}/{written.batch - 1}/progress")
+        text = self._files.read(f"{_FOLDER}/{written.batch - 1}/progress")
         before = _NEVER_US if text is None else int(text)
         now = max(before, _NEVER_US if written.latest_us is None else written.latest_us)
-        self.checkpoint.files.write(f"{_FOLDER}/{written.batch}/progress", str(now))
+        self._files.write(f"{_FOLDER}/{written.batch}/progress", str(now))
         return before, now
 
     def _kept(
@@ -144,15 +142,15 @@ class Analyses:
     def _deliver(self, written: Written, alerts: Sequence[DataFrame]) -> None:
         """Writes and sends alerts, and those that are still on their way."""
         if alerts and self.query.takes(ALERTS):
-            self.write(reduce(DataFrame.unionByName, [alert_rows(each, TEXT) for each in alerts]))
+            rows = [alert_rows(each, TEXT) for each in alerts]
+            written.write(reduce(DataFrame.unionByName, rows))
         spark = written.frame.sparkSession
         going = [waiting(each, TEXT, list(self.targets)) for each in alerts if self.targets]
         if self._has(written.batch - 1, "waiting"):
-            schema = spark.createDataFrame([], WAITING).schema
-            going.append(kept(spark, self._folder(written.batch - 1, "waiting"), schema))
-        assert self.checkpoint is not None
+            folder = self._folder(written.batch - 1, "waiting")
+            going.append(kept(spark, folder, WAITING))
         if not going:
-            self.checkpoint.files.remove(f"{_FOLDER}/{written.batch}/waiting")
+            self._files.remove(f"{_FOLDER}/{written.batch}/waiting")
             return
         left = deliver(reduce(DataFrame.unionByName, going), self.targets, self.job)
         counted = Observation("waiting")
@@ -163,15 +161,18 @@ class Analyses:
             plural = "" if number == 1 else "s"
             self.say(f"{number} alert{plural} could not be delivered yet: {counted.get['reason']}")
         else:
-            self.checkpoint.files.remove(f"{_FOLDER}/{written.batch}/waiting")
+            self._files.remove(f"{_FOLDER}/{written.batch}/waiting")
+
+    @property
+    def _files(self) -> Files:
+        assert self.checkpoint is not None
+        return self.checkpoint.files
 
     def _has(self, batch: int, name: str) -> bool:
-        assert self.checkpoint is not None
-        return self.checkpoint.files.exists(f"{_FOLDER}/{batch}/{name}")
+        return self._files.exists(f"{_FOLDER}/{batch}/{name}")
 
     def _folder(self, batch: int, name: str) -> str:
-        assert self.checkpoint is not None
-        return f"{self.checkpoint.files.folder}/{_FOLDER}/{batch}/{name}"
+        return f"{self._files.folder}/{_FOLDER}/{batch}/{name}"
 
 
 def _counts() -> list[Column]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -134,6 +135,8 @@ class Batches:
     is_first: bool = True
     #: Whether the plan is to be compiled again, with tables that have changed.
     is_stale: bool = False
+    #: Made at the first batch that needs it.
+    analyses: Analyses | None = None
 
     def streaming(self, frame: DataFrame, number: int) -> None:
         """One micro-batch: a pass for the windows, a second for raw, broken and late rows."""
@@ -183,25 +186,28 @@ class Batches:
         if self.query.analysis is None:
             return
         watermark = micro.late_watermark_ms()
-        written = Written(
-            windows,
-            {stream: column for column, stream in self.compiled.streams.items()},
-            sinks.batch,
-            micro.observed(LEDGER).get(LATEST),
-            final_us(watermark) if watermark is not None else None,
-        )
-        self._analyses(sinks).streaming(written)
+        final = final_us(watermark) if watermark is not None else None
+        latest = micro.observed(LEDGER).get(LATEST)
+        self._analyses().streaming(self._written(windows, sinks, latest, final))
 
-    def _analyses(self, sinks: Sinks) -> Analyses:
+    def _written(
+        self, windows: DataFrame, sinks: Sinks, latest: int | None, final: int | None
+    ) -> Written:
+        columns = {stream: column for column, stream in self.compiled.streams.items()}
         routes = self.outputs.routes({ALERTS: ALERTS})
-        return Analyses(
-            self.query,
-            self.outputs.history(),
-            lambda frame: self._write(frame, routes, sinks),
-            self.progress.say,
-            self.outputs.alerts,
-            self.checkpoint,
-        )
+        write = partial(self._write, routes=routes, sinks=sinks)
+        return Written(windows, columns, sinks.batch, write, latest, final)
+
+    def _analyses(self) -> Analyses:
+        if self.analyses is None:
+            self.analyses = Analyses(
+                self.query,
+                self.outputs.history(),
+                self.progress.say,
+                self.outputs.alerts,
+                self.checkpoint,
+            )
+        return self.analyses
 
     def _sessions(self, micro: MicroBatch, sinks: Sinks) -> tuple[bool, Mapping[str, int]]:
         """As ``_joined``, of the sessions of the micro-batch."""
@@ -230,6 +236,7 @@ class Batches:
         first of the next stream."""
         self.query = self.tables.held(self.spark)
         self.compiled = compiled(self.spark, self.query, streaming=True)
+        self.analyses = None
         self.is_first, self.is_stale = True, False
 
     def static(self) -> None:
@@ -260,9 +267,8 @@ class Batches:
         with held(compiled.static_rows(), self.query.analysis is not None) as windows:
             self._write(windows, self.outputs.routes(compiled.streams), sinks)
             if self.query.analysis is not None:
-                columns = {stream: column for column, stream in compiled.streams.items()}
                 latest = compiled.observations[0].get.get(LATEST)
-                self._analyses(sinks).static(Written(windows, columns, sinks.batch, latest, None))
+                self._analyses().static(self._written(windows, sinks, latest, None))
 
     def _write(
         self, frame: DataFrame, routes: Sequence[Route], sinks: Sinks

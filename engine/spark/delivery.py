@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType, TimestampType
 
 from engine import plan
 from engine.alerts import Job
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 #: An alert on its way: to whom; as JSON; what keeps it; what it is about and when, for its order.
 TARGET, TEXT, REASON, SERIES, START = "target", "text", "reason", "series", "start"
-WAITING = f"{TARGET} string, {TEXT} string, {REASON} string, {SERIES} string, {START} timestamp"
+WAITING = StructType(
+    [
+        *(StructField(name, StringType()) for name in (TARGET, TEXT, REASON, SERIES)),
+        StructField(START, TimestampType()),
+    ]
+)
 
 _PARAM = "field string, lower_bound double, upper_bound double, value double"
 _ALERT = (
