@@ -132,6 +132,19 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "two records in one": ({"input": ["1,a,1\n2,b,2"]}, "a record is one line"),
     "steps and an input": ({"steps": [{}], "input": []}, "a test has 'steps', or 'input'"),
     "rows that are none": ({"expect": {"late": [1]}}, "the rows of 'late' are a list of objects"),
+    "a rule that there is not": ({"rules": ["hot"]}, "there is no rule 'hot'"),
+    "a time that is none": (
+        {"at": "noon"},
+        "'noon' is no time; write it as '2026-08-01T00:10:00Z'",
+    ),
+    "a time before the last": (
+        {"steps": [{"at": f"{DAY}:10"}, {}, {"at": f"{DAY}:09"}]},
+        f"steps arrive in their order: the one before arrives at {DAY}:10+00:00",
+    ),
+    "a time behind none": (
+        {"steps": [{}, {"at": f"{DAY}:09"}]},
+        "steps arrive in their order: the one before has no time",
+    ),
     "an unknown option": ({"inputs": []}, "unknown option 'inputs'; did you mean 'input'?"),
 }
 
@@ -163,10 +176,34 @@ def test_files_that_are_not_there_and_configs_with_problems_are_told(
     written(job, {"name": "x"})
     assert "unknown operation or aggregation 'nothing'" in told(job, capsys)[2]
     job.config(WINDOWS, processing={"event_time": None})
-    assert "goes by the time of arrival" in told(job, capsys)[2]
+    err = told(job, capsys)[2]
+    assert "the config goes by the time of arrival, and this has none; say when: 'at'" in err
     (job.folder / "config.test.json").write_text("{")
     status, _, err = told(job, capsys)
     assert (status, "Traceback" in err) == (2, False)
+
+
+def test_rows_arrive_when_the_test_says(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    """Windows by the time of arrival, and rows that are dated ahead of it."""
+    first = {"key": "a", "n": 1, "window_start": "2026-08-01T00:10:00Z"}
+    later = {"key": "a", "n": 2, "window_start": "2026-08-01T02:00:00Z"}
+    steps = [
+        {"at": "2026-08-01T00:10:09.9Z", "input": ["1,a,5"], "expect": {"aggregated": [first]}},
+        {"at": "2026-08-01T04:00:00+02:00", "input": ["9,a,5"]},
+        {"input": ["1,a,6"], "expect": {"aggregated": [later]}},
+    ]
+    job.config(WINDOWS, processing={"event_time": None})
+    written(job, {"name": "windows of arrival", "steps": steps})
+    assert told(job, capsys)[:2] == (
+        0,
+        "ok      config.test.json:3: windows of arrival\n1 passed\n",
+    )
+    job.config(WINDOWS, processing={"max_future": "1 hour"}, streams=["aggregated", "malformed"])
+    noon = {"at": f"{DAY}:00Z", "input": ["3600,a,5", "3601,a,5"]}
+    reason = "dated more than 1 hour ahead of its arrival"
+    expect = {"aggregated": [{"n": 1}], "malformed": [{"record": "3601,a,5", "reason": reason}]}
+    written(job, {"name": "the future", **noon, "expect": expect})
+    assert told(job, capsys)[0] == 0
 
 
 def test_variables_of_a_config_come_from_its_tests(
@@ -216,7 +253,12 @@ def test_rows_are_compared_by_what_is_said_of_them() -> None:
         differences([{"t": "2026-01-01T00:00:00+01:00"}], [{"t": "2025-12-31T23:00:00Z"}], 0) == []
     )
     (one,) = differences([{"a": 1}], [{"a": 1, "retracted": True}], 0)
-    assert one.found is not None
+    assert one.columns == ("retracted",)
+    assert differences([{"a": 1, "b": 2}], rows[:1], 0, exact=True) == []
+    (one,) = differences([{"a": 1}], [{"a": 1, "b": 2, "_id": 3}], 0, exact=True)
+    assert one.columns == ("b",)
+    (one,) = differences([{"a": 1.001, "b": 2}], [{"a": 1, "b": 3}], 0.01)
+    assert one.columns == ("b",)
 
 
 def test_records_are_written_as_the_input_reads_them() -> None:

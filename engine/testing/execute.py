@@ -15,11 +15,13 @@ from engine import plan
 from engine.inputs.csv import Csv
 from engine.outputs.sqlite import Sqlite
 from engine.runtime.run import DONE, ONCE, Run, ledger, told
+from engine.testing.arriving import Arriving
 from engine.testing.capture import Capture, captured
 from engine.testing.compare import Difference, differences
 from engine.testing.load import Case
 
-#: The time of the first file; those of later steps follow it, since that is their order.
+#: The time of the first file where a test has none; those of later steps follow it, since that is
+#: their order.
 _FIRST = 1_700_000_000
 
 Rows = Mapping[str, list[Mapping[str, Any]]]
@@ -92,14 +94,16 @@ def _arrive(case: Case, folder: Path) -> None:
     for place, step in enumerate(case.steps):
         path = folder / f"{place:06}.csv"
         path.write_text("".join(f"{each}\n" for each in step.records), encoding="utf-8")
-        os.utime(path, (_FIRST + place, _FIRST + place))
+        time = _FIRST + place if step.at is None else step.at.timestamp()
+        os.utime(path, (time, time))
 
 
 def _replaced(case: Case, folder: str) -> plan.Query:
     """The query with an input and outputs of ours."""
     query = case.query
     about = query.input
-    source = Csv(
+    has_times = case.steps[0].at is not None
+    source = (Arriving if has_times else Csv)(
         path=str(Path(folder, "data")),
         max_files_per_batch=1,
         batchDuration=about.source.batchDuration,
@@ -144,7 +148,10 @@ def _failures(case: Case, rows: Sequence[Rows]) -> list[Failure]:
             continue
         for stream in sorted({*step.expect, *written} - case.ignore):
             wanted = step.expect.get(stream, [])
-            left = differences(wanted, written.get(stream, []), case.tolerance)
+            there = written.get(stream, [])
+            if stream == plan.ALERTS and case.rules is not None:
+                there = [each for each in there if each["rule"] in case.rules]
+            left = differences(wanted, there, case.tolerance, case.exact)
             if left:
                 at = (*step.path, "expect", *([stream] if stream in step.expect else []))
                 found.append(Failure(place, stream, case.line_of(at), left))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from engine import plan
@@ -13,6 +14,7 @@ from engine.config.load import Document, load
 from engine.config.schema import section_schema
 from engine.source import Problem, Problems, nearest
 from engine.testing import SUFFIX
+from engine.testing.compare import moment
 from engine.testing.rows import Misfit, record
 from engine.testing.sections import TestsFile
 
@@ -25,22 +27,31 @@ class Step:
 
     Args:
         records: the input's, as text.
+        at: when they arrive; None: while the test runs.
         expect: by stream; None: nothing is said.
         path: where it stands in the file.
     """
 
     records: tuple[str, ...]
+    at: datetime | None
     expect: Mapping[str, Sequence[Mapping[str, Any]]] | None
     path: Path
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test."""
+    """One test.
+
+    Args:
+        ignore: streams.
+        rules: those of the analysis that it is about; None: all.
+    """
 
     name: str
     steps: tuple[Step, ...]
     ignore: frozenset[str]
+    rules: frozenset[str] | None
+    exact: bool
     tolerance: float
     query: plan.Query
     jars: str | None
@@ -82,9 +93,6 @@ def load_tests(path: str, environment: Mapping[str, str] | None = None) -> Loade
     found = [*checked.problems, *checked.not_yet]
     if checked.query is None or found:
         return Loaded(path, found, [], document)
-    if checked.query.event_time is None:
-        message = "the config goes by the time of arrival, which is never the same twice"
-        problems.add(document.problem(message, (), "its tests need an 'event_time'"))
     cases = list(_Cases(document, checked.query, checked.jars, problems).all(plain))
     told = problems.sorted()
     return Loaded(path, told, [] if told else cases, document)
@@ -126,17 +134,16 @@ class _Cases:
             if "steps" in each and ("input" in each or "expect" in each):
                 message = "a test has 'steps', or 'input' and 'expect' of a single one"
                 self.problems.add(self.document.problem(message, path))
-            told = enumerate(each["steps"]) if "steps" in each else [(None, each)]
-            steps = tuple(
-                self.step(step, path if place is None else (*path, "steps", place))
-                for place, step in told
-            )
             for place, name in enumerate(each.get("ignore", ())):
                 self.stream(name, (*path, "ignore", place))
+            for place, name in enumerate(each.get("rules", ())):
+                self.rule(name, (*path, "rules", place))
             yield Case(
                 each["name"],
-                steps,
+                tuple(self.steps(each, path)),
                 frozenset(each.get("ignore", ())),
+                frozenset(each["rules"]) if "rules" in each else None,
+                each.get("exact", False),
                 each.get("tolerance", 0),
                 self.query,
                 self.jars,
@@ -144,7 +151,45 @@ class _Cases:
                 path,
             )
 
-    def step(self, step: Mapping[str, Any], path: Path) -> Step:
+    def steps(self, case: Mapping[str, Any], path: Path) -> Iterator[Step]:
+        """Those of a case; a step without a time arrives with the one before it."""
+        if "steps" in case:
+            told = [(step, (*path, "steps", at)) for at, step in enumerate(case["steps"])]
+        else:
+            told = [(case, path)]
+        before: datetime | None = None
+        for place, (step, at) in enumerate(told):
+            time = self.arrival(step, at, before, is_first=place == 0) or before
+            yield self.step(step, time, at)
+            before = time
+
+    def arrival(
+        self, step: Mapping[str, Any], path: Path, before: datetime | None, is_first: bool
+    ) -> datetime | None:
+        if step.get("at") is None:
+            if is_first and self.query.event_time is None:
+                message = "the config goes by the time of arrival, and this has none"
+                self.problems.add(self.document.problem(message, path, "say when: 'at'"))
+            return None
+        at: Path = (*path, "at")
+        time = moment(step["at"])
+        if time is None:
+            hint = "write it as '2026-08-01T00:10:00Z'"
+            self.problems.add(self.document.problem(f"'{step['at']}' is no time", at, hint))
+        elif not is_first and (before is None or time < before):
+            told = "has no time" if before is None else f"arrives at {before.isoformat()}"
+            message = f"steps arrive in their order: the one before {told}"
+            self.problems.add(self.document.problem(message, at))
+        return time
+
+    def rule(self, name: str, path: Path) -> None:
+        analysis = self.query.analysis
+        known = [each.name for each in analysis.rules] if analysis is not None else []
+        if name not in known:
+            hint = nearest(name, known)
+            self.problems.add(self.document.problem(f"there is no rule '{name}'", path, hint))
+
+    def step(self, step: Mapping[str, Any], time: datetime | None, path: Path) -> Step:
         records = []
         for index, row in enumerate(step.get("input", ())):
             try:
@@ -156,7 +201,7 @@ class _Cases:
         expect = step.get("expect")
         if expect is not None:
             self.expected(expect, (*path, "expect"))
-        return Step(tuple(records), expect, path)
+        return Step(tuple(records), time, expect, path)
 
     def expected(self, expect: Mapping[str, Any], path: Path) -> None:
         for stream, rows in expect.items():

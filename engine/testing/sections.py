@@ -17,6 +17,12 @@ class StepSection:
         (),
         example=["1000,a,20.5", {"time": 1001, "key": "a", "value": 21}],
     )
+    at: str | None = option(
+        "when these rows arrive, in ISO 8601, in UTC where it names no zone; with those of the "
+        "step before when absent",
+        None,
+        example="2026-08-01T00:10:00Z",
+    )
     expect: dict[str, Any] | None = option(
         "stream: the rows that this step writes, of each the columns that matter; nothing else "
         "may be written",
@@ -31,9 +37,14 @@ class CaseSection:
 
     name: str = option("what is tested", nonempty=True)
     input: tuple[str | dict[str, Any], ...] = option("of a test of one step, as a step's", ())
+    at: str | None = option("of a test of one step, as a step's", None)
     expect: dict[str, Any] | None = option("of a test of one step, as a step's", None)
     steps: tuple[StepSection, ...] = option("one micro-batch each", (), nonempty=True)
     ignore: tuple[str, ...] = option("streams that may write anything", ())
+    rules: tuple[str, ...] = option(
+        "the rules of the analysis that this test is about; alerts of others may be any", ()
+    )
+    exact: bool = option("a row has no columns but those that are expected", False)
     tolerance: float = option("by how much of itself a number may be off", 0, minimum=0)
 
 

@@ -42,11 +42,15 @@ def _told(each: Difference) -> str:
     if each.found is None:
         return f"missing     {_row(each.expected)}"
     same = {n: v for n, v in each.expected.items() if n not in each.columns}
-    wrong = [
-        f"{name} is {_value(each.found.get(name))}, expected {_value(each.expected[name])}"
-        for name in each.columns
-    ]
-    return f"differs     {_row(same)}: {'; '.join(wrong) or 'it is retracted'}"
+    wrong = "; ".join(_wrong(name, each.expected, each.found) for name in each.columns)
+    return f"differs     {_row(same)}: {wrong}"
+
+
+def _wrong(name: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    if name == "retracted":
+        return "it is retracted" if name in found else "it is not retracted"
+    wanted = f"expected {_value(expected[name])}" if name in expected else "not expected"
+    return f"{name} is {_value(found.get(name))}, {wanted}"
 
 
 def _row(row: Mapping[str, Any]) -> str:
