@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from itertools import count
 from threading import Timer
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -400,12 +401,15 @@ def test_influx_3_answers_about_the_past_as_documented(influx3: InfluxThree) -> 
     where = {"host": influx3.host, "port": influx3.port, "token": influx3.token}
     target = Database(None, {**where, "database": "plant"}).target()  # type: ignore[arg-type]
     of = stream(k="string key", v="double")
-    opened = {"columns": ["time", "v", "window_end"], "values": [[1_000, 0.5, 2_000]]}
-    found = {"results": [{"series": [{"name": "s", "tags": {"k": "a"}, **opened}]}]}
+    points = [[1_000, 0.5, 2_000, "a"], [1_050, 0.7, 2_050, "b"]]
+    series = {"name": "s", "columns": ["time", "v", "window_end", "k"], "values": points}
+    found = {"results": [{"series": [series]}]}
     influx3.answer(Reply(200), Reply(200, json.dumps(found).encode()))
     assert find(target, of, [("a", 1_100)], 200).column("v").to_pylist() == [0.5]
     told = influx3.requests[-1]
     assert (told.path, told.parameters) == ("/query", {"db": "plant", "epoch": "ms"})
+    (statement,) = parse_qs(told.body.decode())["q"]
+    assert statement.startswith('SELECT "v", "window_end", "k"::tag FROM')
 
 
 def test_an_error_of_influx_3_names_the_cure(influx3: InfluxThree) -> None:

@@ -51,6 +51,8 @@ ALERT, FAILED = "alert", "failed"
 VERDICTS, TEXT = "_verdicts", "_text"
 #: Whether the batch has changed a window; what it is compared with: starts, then windows.
 _CHANGED, _ASKED, _PAST = "_changed", "_asked", "_past"
+#: How many windows of the past one read asks for, if the rows that arrive together are not more.
+_ASKED_AT_ONCE = 150_000
 #: Whether a window is to be judged now; what users' classes say of it.
 _DUE, _SAID = "_due", "_said"
 
@@ -340,7 +342,7 @@ class _History:
         from contextlib import closing
 
         with closing(self.reader()) as reader:
-            for batch in batches:
+            for batch in _gathered(batches, _ASKED_AT_ONCE // self.lookbacks):
                 yield self._with_past(batch, reader)
 
     def _with_past(self, batch: pa.RecordBatch, reader: Any) -> pa.RecordBatch:
@@ -359,6 +361,21 @@ class _History:
         offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends.cast(pa.int32())])
         past = pa.ListArray.from_arrays(offsets, values)
         return batch.append_column(pa.field(_PAST, past.type), past)
+
+
+def _gathered(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """The same in batches of so many rows or more: InfluxDB reads all series of a time, whichever
+    of them are asked for."""
+    import pyarrow as pa
+
+    some: list[pa.RecordBatch] = []
+    for batch in batches:
+        some.append(batch)
+        if sum(each.num_rows for each in some) >= rows:
+            yield pa.concat_batches(some)
+            some = []
+    if some:
+        yield pa.concat_batches(some)
 
 
 @dataclass(frozen=True)
