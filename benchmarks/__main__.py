@@ -3,6 +3,7 @@
 import signal
 import sys
 
+import benchmarks.analysis
 import benchmarks.fused.run
 import benchmarks.ledger
 import benchmarks.soak.run
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "w1": benchmarks.w1.run.main,
     "w2": benchmarks.w2.run.main,
     "fused": benchmarks.fused.run.main,
+    "analysis": benchmarks.analysis.main,
     "ledger": benchmarks.ledger.main,
     "startup": benchmarks.startup.run.main,
     "soak": benchmarks.soak.run.main,

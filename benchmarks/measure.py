@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,8 @@ def measure(
         RunFailedError: the exit status is not 0, the limit has passed, or no awaited line came.
     """
     _become_subreaper()
+    # A server that the benchmark has started runs on.
+    others = frozenset(_children())
     before = _cpu_of_children()
     log.write_text("")
     start = time.perf_counter()
@@ -93,12 +95,12 @@ def measure(
     try:
         status = process.wait(limit)
         wall = time.perf_counter() - start
-        for pid in _orphans(deadline=start + limit):
+        for pid in _orphans(others, deadline=start + limit):
             unwaited.forget(pid)
     except (subprocess.TimeoutExpired, TimeoutError):
         raise RunFailedError(f"{command}: not done after {limit:.0f} s; see {log}") from None
     finally:
-        _kill_children()
+        _kill_children(others)
         follower.join()
         unwaited.stop()
     if status != 0:
@@ -159,28 +161,24 @@ def _cpu_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _orphans(deadline: float) -> Iterator[int]:
-    """Waits until this process has no child left, and gives each one's number.
+def _orphans(others: Set[int], deadline: float) -> Iterator[int]:
+    """Waits until this process has no children left but others, and gives each one's number.
 
     Raises:
         TimeoutError: the deadline, a time of `perf_counter`, has passed.
     """
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid != 0:
-            yield pid
-        elif time.perf_counter() > deadline:
-            raise TimeoutError
-        else:
+    while left := set(_children()) - others:
+        ended = {pid for pid in left if os.waitpid(pid, os.WNOHANG)[0]}
+        yield from ended
+        if not ended:
+            if time.perf_counter() > deadline:
+                raise TimeoutError
             time.sleep(0.05)
 
 
-def _kill_children() -> None:
+def _kill_children(others: Set[int]) -> None:
     """Kills what is left, by generations: a killed process leaves its children to this one."""
-    while children := _children():
+    while children := set(_children()) - others:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
