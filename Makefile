@@ -16,7 +16,7 @@ run: $(VENV)/.installed ## install, then run a config on the built-in simulator 
 	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/ts-engine run configs/demo.json
 
 test: lint ## lint, then every test, real servers included
-	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m pytest $(ARGS)
+	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chaos: venv ## a run killed a hundred times (ARGS=300: three hundred), beside one left alone
 	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m tests.kills $(ARGS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from pyspark.sql import SparkSession
 
 from tests.jobs import Job
 from tests.servers.alertmanager import AlertmanagerServer
@@ -101,8 +102,9 @@ def _failing_plainly() -> Iterator[None]:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
-    """A config to write and run, in a folder of its own."""
+def job(tmp_path: Path, spark: SparkSession) -> Job:
+    """A config to write and run, in a folder of its own; in this process a run takes the session
+    that is there."""
     return Job(tmp_path)
 
 

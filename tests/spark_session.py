@@ -12,7 +12,8 @@ from engine.spark.session import session
 
 @pytest.fixture(scope="session")
 def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
-    settings = {"spark.sql.shuffle.partitions": "2"}
+    # `make test` has two of them at a time, beside the servers.
+    settings = {"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "3g"}
     if "kafka" not in request.config.getoption("without"):
         # A running JVM takes no more jars, so the connector is there from the start.
         jars = request.getfixturevalue("connector_jars")
