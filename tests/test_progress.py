@@ -33,6 +33,15 @@ def test_the_totals_are_told_now_and_then_and_at_the_end(
     )
 
 
+def test_one_row_is_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(moves=False, pause=math.inf)
+    ledger = Ledger()
+    ledger.add(1, 0, {}, {})
+    progress.batch(1, 0.5, ledger)
+    progress.close()
+    assert capsys.readouterr().err == "1 batch, 1 row read, 0 malformed, 2 rows/s\n"
+
+
 def test_a_line_that_moves_has_the_terms(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(moves=True, total=2000)
     ledger = Ledger()

@@ -181,10 +181,13 @@ class Ledger:
     def counted_batches(self) -> str:
         return f"{self.batches:,} batch{'' if self.batches == 1 else 'es'}"
 
+    def totals(self) -> str:
+        rows = f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
+        return f"{self.counted_batches()}, {rows} read, {self.malformed:,} malformed"
+
     def text(self, name: str) -> str:
         """The balance for people."""
-        head = f"{name}: {self.counted_batches()}, {self.rows:,} rows read"
-        lines = [f"{head}, {self.malformed:,} malformed"]
+        lines = [f"{name}: {self.totals()}"]
         if self.aggregations:
             accounts = self.aggregations.values()
             terms = self.terms

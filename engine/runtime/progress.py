@@ -59,8 +59,7 @@ class Progress:
         self._rows += rows
         self._seconds += seconds
         rate = self._rows / self._seconds if self._seconds > 0 else 0
-        read = f"{ledger.rows:,} rows read, {ledger.malformed:,} malformed"
-        totals = f"{ledger.counted_batches()}, {read}, {rate:,.0f} rows/s"
+        totals = f"{ledger.totals()}, {rate:,.0f} rows/s"
         self._line = "; ".join([totals, *_accounts(ledger)])
 
     def tell(self, at_once: bool = False) -> None:
