@@ -94,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument(
         "--update", action="store_true", help="write what comes out where nothing is expected yet"
     )
+    test.add_argument(
+        "--update-failing",
+        action="store_true",
+        help="write what comes out in the place of what is not as expected",
+    )
+    test.add_argument("--format", choices=("text", "json"), default="text")
     test.add_argument("--master", metavar="URL", help="Spark's master; all local cores by default")
     test.set_defaults(command=_test)
 
@@ -207,9 +213,11 @@ def _verify(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    from engine.testing.command import run_tests
+    from engine.testing.command import Asked, run_tests
 
-    return run_tests(asked.paths, asked.update, asked.master)
+    return run_tests(
+        Asked(asked.paths, asked.update, asked.update_failing, asked.format, asked.master)
+    )
 
 
 def _schema(asked: argparse.Namespace) -> int:

@@ -66,9 +66,13 @@ def run(asked: Run) -> int:
     return told(_Running(asked).run)
 
 
-def ledger(asked: Run) -> Ledger:
-    """Runs, and gives the balance; raises what ``told`` tells."""
-    return _Running(asked).ledger()
+def ledger(asked: Run, report: Report | None = None) -> Ledger:
+    """Runs, and gives the balance; raises what ``told`` tells.
+
+    Args:
+        report: hears of the balance after each micro-batch; as ``asked`` says when absent.
+    """
+    return _Running(asked, report).ledger()
 
 
 def told(action: Callable[[], int]) -> int:
@@ -98,10 +102,10 @@ def _say(text: str) -> None:
 
 
 class _Running:
-    def __init__(self, asked: Run) -> None:
+    def __init__(self, asked: Run, report: Report | None = None) -> None:
         self.asked = asked
         self.query = asked.query
-        self.report = Report(asked.report, asked.query.name, asked.mode)
+        self.report = report or Report(asked.report, asked.query.name, asked.mode)
 
     def run(self) -> int:
         ledger = self.ledger()

@@ -6,3 +6,6 @@ embedded store. All else is as in a run: the same check, the same plan, one micr
 
 #: What the name of a file of tests ends with.
 SUFFIX = ".test.json"
+
+#: What becomes of a test.
+STATUSES = PASSED, UPDATED, FAILED = "passed", "updated", "failed"

@@ -5,33 +5,56 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.source import nearest
-from engine.testing import SUFFIX
+from engine.testing import STATUSES, SUFFIX
 from engine.testing.load import Loaded, load_tests
 
+TEXT, JSON = "text", "json"
 DONE, FAILED, MISTAKE = 0, 1, 2
 _SKIPPED = (".git", ".venv", "node_modules", "__pycache__")
 
 
-def run_tests(paths: Sequence[str], update: bool = False, master: str | None = None) -> int:
-    """Runs the tests that are at these paths, and gives the exit status.
+@dataclass(frozen=True)
+class Asked:
+    """What a user asked for.
 
     Args:
+        paths: of tests, configs, or folders of them.
         update: what comes out is written where nothing is expected yet.
+        update_failing: and in the place of what is not as expected.
+        format: ``text`` or ``json``: one object, of all cases.
     """
-    files, unknown = found(paths)
-    for told in unknown:
-        print(told, file=sys.stderr)
+
+    paths: Sequence[str]
+    update: bool = False
+    update_failing: bool = False
+    format: str = TEXT
+    master: str | None = None
+
+
+def run_tests(asked: Asked) -> int:
+    """Runs the tests that are at these paths, and gives the exit status."""
+    files, unknown = found(asked.paths)
+    for sentence in unknown:
+        print(sentence, file=sys.stderr)
     loaded = [load_tests(path) for path in files]
-    problems = list(dict.fromkeys(p.text() for each in loaded for p in each.problems))
-    for text in problems:
+    problems = {problem.text(): problem for each in loaded for problem in each.problems}
+    for text in problems if asked.format == TEXT else ():
         print(text, file=sys.stderr)
-    if problems or unknown:
-        return MISTAKE
-    return _run(loaded, update, master)
+    wrong = bool(problems or unknown)
+    cases = [] if wrong else list(_run(loaded, asked))
+    counts = {status: sum(case["status"] == status for case in cases) for status in STATUSES}
+    if asked.format == JSON:
+        told = [problem.as_json() for problem in problems.values()]
+        whole = {**counts, "problems": told, "cases": cases}
+        print(json.dumps(whole, indent=2, ensure_ascii=False))
+    elif not wrong:
+        print(", ".join(f"{n} {status}" for status, n in counts.items() if n))
+    return MISTAKE if wrong else FAILED if counts["failed"] else DONE
 
 
 def found(paths: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -64,45 +87,21 @@ def _below(folder: str, deep: bool = True) -> Iterator[str]:
                 yield os.path.normpath(os.path.join(place, name))
 
 
-def _run(loaded: Sequence[Loaded], update: bool, master: str | None) -> int:
+def _run(loaded: Sequence[Loaded], asked: Asked) -> Iterator[dict[str, Any]]:
+    """Runs the cases, as programs see them; tells them to people, and writes what is asked for."""
     from engine.testing.execute import run_case
-    from engine.testing.show import shown
+    from engine.testing.rewrite import Rewriting
+    from engine.testing.show import as_json, shown
 
-    counts = {True: 0, False: 0}
     for each in loaded:
-        written: dict[tuple[str | int, ...], Any] = {}
+        assert each.document is not None
+        rewriting = Rewriting(each.document)
         for case in each.cases:
-            result = run_case(case, master)
-            print(shown(result), flush=True)
-            counts[result.is_well] += 1
-            for step, rows in zip(case.steps, result.rows, strict=False):
-                if step.expect is None:
-                    written[step.path] = rows
-        if update and written:
-            _update(each, written)
-            print(f"updated {each.path}")
-    failed = f", {counts[False]} failed" if counts[False] else ""
-    print(f"{counts[True]} passed{failed}")
-    return FAILED if counts[False] else DONE
-
-
-def _update(loaded: Loaded, written: Mapping[tuple[str | int, ...], Any]) -> None:
-    """Writes what came out where nothing was expected; all else keeps its values and its order."""
-    with open(loaded.path, encoding="utf-8") as file:
-        whole = json.load(file)
-    for path, rows in written.items():
-        place = whole
-        for step in path:
-            place = place[step]
-        place["expect"] = {
-            stream: [
-                {name: value for name, value in row.items() if not name.startswith("_")}
-                for row in those
-            ]
-            for stream, those in sorted(rows.items())
-        }
-    passing = f"{loaded.path}.new"
-    with open(passing, "w", encoding="utf-8") as file:
-        json.dump(whole, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-    os.replace(passing, loaded.path)
+            result = run_case(case, asked.master)
+            written = rewriting.fill(result) if asked.update else []
+            written += rewriting.mend(result) if asked.update_failing else []
+            if asked.format == TEXT:
+                print(shown(result, written), flush=True)
+            yield as_json(result, written)
+        if rewriting.edits:
+            rewriting.write()

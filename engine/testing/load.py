@@ -22,20 +22,36 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What is said of a step, or of all steps together.
+
+    Args:
+        rows: by stream; None: nothing is said.
+        ledger: as the file has it; None: nothing is said.
+        path: of the step, or the test, in the file.
+    """
+
+    rows: Mapping[str, Sequence[Mapping[str, Any]]] | None
+    ledger: Mapping[str, Any] | None
+    path: Path
+
+    @property
+    def is_silent(self) -> bool:
+        return self.rows is None and self.ledger is None
+
+
+@dataclass(frozen=True)
 class Step:
     """A micro-batch.
 
     Args:
         records: the input's, as text.
         at: when they arrive; None: while the test runs.
-        expect: by stream; None: nothing is said.
-        path: where it stands in the file.
     """
 
     records: tuple[str, ...]
     at: datetime | None
-    expect: Mapping[str, Sequence[Mapping[str, Any]]] | None
-    path: Path
+    expected: Expected
 
 
 @dataclass(frozen=True)
@@ -43,12 +59,14 @@ class Case:
     """One test.
 
     Args:
+        final: of all steps together; None: of a test of one step.
         ignore: streams.
         rules: those of the analysis that it is about; None: all.
     """
 
     name: str
     steps: tuple[Step, ...]
+    final: Expected | None
     ignore: frozenset[str]
     rules: frozenset[str] | None
     exact: bool
@@ -131,9 +149,10 @@ class _Cases:
     def all(self, plain: Mapping[str, Any]) -> Iterator[Case]:
         for index, each in enumerate(plain["tests"]):
             path: Path = ("tests", index)
-            if "steps" in each and ("input" in each or "expect" in each):
-                message = "a test has 'steps', or 'input' and 'expect' of a single one"
-                self.problems.add(self.document.problem(message, path))
+            for name in ("input", "at"):
+                if "steps" in each and name in each:
+                    message = f"a test that has 'steps' has no '{name}' of its own"
+                    self.problems.add(self.document.problem(message, (*path, name)))
             for place, name in enumerate(each.get("ignore", ())):
                 self.stream(name, (*path, "ignore", place))
             for place, name in enumerate(each.get("rules", ())):
@@ -141,6 +160,7 @@ class _Cases:
             yield Case(
                 each["name"],
                 tuple(self.steps(each, path)),
+                self.expected(each, path) if "steps" in each else None,
                 frozenset(each.get("ignore", ())),
                 frozenset(each["rules"]) if "rules" in each else None,
                 each.get("exact", False),
@@ -198,12 +218,21 @@ class _Cases:
                 at: Path = (*path, "input", index)
                 place = (*at, error.name) if error.name is not None else at
                 self.problems.add(self.document.problem(error.message, place, error.hint))
-        expect = step.get("expect")
-        if expect is not None:
-            self.expected(expect, (*path, "expect"))
-        return Step(tuple(records), time, expect, path)
+        return Step(tuple(records), time, self.expected(step, path))
 
-    def expected(self, expect: Mapping[str, Any], path: Path) -> None:
+    def expected(self, told: Mapping[str, Any], path: Path) -> Expected:
+        expect, ledger = told.get("expect"), told.get("ledger")
+        if expect is not None:
+            self.rows(expect, (*path, "expect"))
+        known = [each.name for each in self.query.aggregations]
+        for name in (ledger or {}).get("aggregations", {}):
+            if name not in known:
+                message, at = f"there is no aggregation '{name}'", (*path, "ledger", "aggregations")
+                hint = nearest(name, known)
+                self.problems.add(self.document.problem(message, (*at, name), hint))
+        return Expected(expect, ledger, path)
+
+    def rows(self, expect: Mapping[str, Any], path: Path) -> None:
         for stream, rows in expect.items():
             at = (*path, stream)
             if not self.stream(stream, at):

@@ -9,6 +9,27 @@ from engine.option import option
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccountSection:
+    """Where the rows of one aggregation went since the first step, as a report has it."""
+
+    rows_read: int | None = option("where that is another number than that of the run", None)
+    malformed: int | None = option("the malformed rows, and those that have no key", None)
+    filtered: int | None = option("rows that 'where' leaves out", None)
+    late: int | None = option("rows whose window had ended", None)
+    duplicate: int | None = option("rows that were there before, with 'deduplicate'", None)
+    aggregated: int | None = option("rows that are in a window", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerSection:
+    """The balance since the first step, as a report has it: the numbers that matter."""
+
+    rows_read: int | None = option("the rows that were read", None)
+    malformed: int | None = option("of them, those that are malformed", None)
+    aggregations: dict[str, AccountSection] = option("by the names of aggregations", {})
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepSection:
     """A micro-batch, and what it writes."""
 
@@ -29,6 +50,11 @@ class StepSection:
         None,
         example={"aggregated": [{"key": "a", "value": 21}], "late": []},
     )
+    ledger: LedgerSection | None = option(
+        "where the rows of this step and of those before it went",
+        None,
+        example={"rows_read": 2, "aggregations": {"aggregated": {"late": 1}}},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +64,12 @@ class CaseSection:
     name: str = option("what is tested", nonempty=True)
     input: tuple[str | dict[str, Any], ...] = option("of a test of one step, as a step's", ())
     at: str | None = option("of a test of one step, as a step's", None)
-    expect: dict[str, Any] | None = option("of a test of one step, as a step's", None)
+    expect: dict[str, Any] | None = option(
+        "of a test of one step, as a step's; beside steps what they leave together: of windows the "
+        "last rows, of other streams all",
+        None,
+    )
+    ledger: LedgerSection | None = option("where the rows of all steps went", None)
     steps: tuple[StepSection, ...] = option("one micro-batch each", (), nonempty=True)
     ignore: tuple[str, ...] = option("streams that may write anything", ())
     rules: tuple[str, ...] = option(

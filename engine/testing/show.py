@@ -1,62 +1,89 @@
-"""What came of a case becomes text for people."""
+"""What came of a case becomes text for people, or an object for programs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from engine.testing import FAILED, PASSED, UPDATED
 from engine.testing.compare import Difference
-from engine.testing.execute import Result
+from engine.testing.execute import Failure, Result
+from engine.testing.table import table
 
 _SHOWN = 20
 
+_WORDS = {PASSED: "ok", FAILED: "FAILED", UPDATED: "updated"}
 
-def shown(result: Result) -> str:
-    """A line for a case, and under it, where it has failed, what is not as expected."""
+
+def status(result: Result, written: Sequence[str]) -> str:
+    """What became of a case.
+
+    Args:
+        written: what of its expectations is written to its file.
+    """
+    if written and result.error is None:
+        return UPDATED
+    return PASSED if result.is_well else FAILED
+
+
+def shown(result: Result, written: Sequence[str] = ()) -> str:
+    """A line for a case; under it what is not as expected, and what is written."""
     case = result.case
-    place = f"{case.document.path}:{case.line}"
-    if result.is_well:
-        return f"ok      {place}: {case.name}"
-    return "\n".join([f"FAILED  {place}: {case.name}", *failed(result)])
+    word = _WORDS[status(result, written)]
+    head = f"{word:7} {case.document.path}:{case.line}: {case.name}"
+    return "\n".join([head, *failed(result), *(f"  written: {each}" for each in written)])
 
 
 def failed(result: Result) -> Iterator[str]:
     """What is not as expected, line by line."""
     if result.error is not None:
         yield f"  {result.error}"
-    several = len(result.case.steps) > 1
     for failure in result.failures:
-        step = f"step {failure.step + 1}, " if several else ""
-        yield f"  {step}{failure.stream} (line {failure.line}):"
-        for each in failure.differences[:_SHOWN]:
-            yield f"    {_told(each)}"
+        yield f"  {where(result, failure)} (line {_line(result, failure)}):"
+        for line in table(failure.differences[:_SHOWN], failure.columns):
+            yield f"    {line}"
         if (more := len(failure.differences) - _SHOWN) > 0:
             yield f"    … and {more:,} more"
 
 
-def _told(each: Difference) -> str:
-    if each.expected is None:
-        assert each.found is not None
-        return f"unexpected  {_row(each.found)}"
-    if each.found is None:
-        return f"missing     {_row(each.expected)}"
-    same = {n: v for n, v in each.expected.items() if n not in each.columns}
-    wrong = "; ".join(_wrong(name, each.expected, each.found) for name in each.columns)
-    return f"differs     {_row(same)}: {wrong}"
+def where(result: Result, failure: Failure) -> str:
+    """The step and the stream."""
+    if len(result.case.steps) == 1:
+        return failure.stream
+    step = "all steps" if failure.step is None else f"step {failure.step + 1}"
+    return f"{step}, {failure.stream}"
 
 
-def _wrong(name: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    if name == "retracted":
-        return "it is retracted" if name in found else "it is not retracted"
-    wanted = f"expected {_value(expected[name])}" if name in expected else "not expected"
-    return f"{name} is {_value(found.get(name))}, {wanted}"
+def as_json(result: Result, written: Sequence[str] = ()) -> dict[str, Any]:
+    """What came of a case, and each difference with its rows."""
+    case = result.case
+    return {
+        "name": case.name,
+        "file": case.document.path,
+        "line": case.line,
+        "status": status(result, written),
+        "error": result.error,
+        "written": list(written),
+        "differences": [
+            {
+                "step": None if failure.step is None else failure.step + 1,
+                "stream": failure.stream,
+                "line": _line(result, failure),
+                **_difference(each),
+            }
+            for failure in result.failures
+            for each in failure.differences
+        ],
+    }
 
 
-def _row(row: Mapping[str, Any]) -> str:
-    told = {n: v for n, v in row.items() if not n.startswith("_")}
-    return ", ".join(f"{name} {_value(value)}" for name, value in told.items())
+def _difference(each: Difference) -> dict[str, Any]:
+    return {"expected": each.expected, "found": each.found, "columns": list(each.columns)}
 
 
-def _value(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _line(result: Result, failure: Failure) -> int:
+    """Where that is said, or where it would be."""
+    case, path = result.case, failure.path
+    while case.document.root.at(path) is None:
+        path = path[:-1]
+    return case.line_of(path)
