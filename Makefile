@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 CHECKED := engine operations tests benchmarks generator.py setup.py
 # Extra words for pytest, for example: make test ARGS="-k kafka -x"
 ARGS ?=
+# A file of tests is one worker's. In their own order, since the files of few cases, which would come last, take longest.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test chaos lint format bench venv java servers clean
@@ -16,7 +18,7 @@ run: $(VENV)/.installed ## install, then run a config on the built-in simulator 
 	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/ts-engine run configs/demo.json
 
 test: lint ## lint, then every test, real servers included
-	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 chaos: venv ## a run killed a hundred times (ARGS=300: three hundred), beside one left alone
 	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m tests.kills $(ARGS)
