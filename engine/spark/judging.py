@@ -364,14 +364,19 @@ class _History:
 
 
 def _gathered(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """The same in batches of so many rows or more: InfluxDB reads all series of a time, whichever
-    of them are asked for."""
+    """The same in larger batches: InfluxDB reads all series of a time, whichever are asked for.
+
+    Args:
+        rows: about so many of a batch ask for their past; all of its rows are four times as many
+            at most.
+    """
     import pyarrow as pa
 
     some: list[pa.RecordBatch] = []
     for batch in batches:
         some.append(batch)
-        if sum(each.num_rows for each in some) >= rows:
+        asking = sum(each.num_rows - each.column(_ASKED).null_count for each in some)
+        if asking >= rows or sum(each.num_rows for each in some) >= 4 * rows:
             yield pa.concat_batches(some)
             some = []
     if some:
