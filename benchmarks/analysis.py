@@ -28,6 +28,7 @@ import duckdb
 
 from benchmarks import traced
 from benchmarks.measure import RunFailedError
+from benchmarks.rounds import line
 from benchmarks.w1 import data
 from benchmarks.w1 import run as w1
 from tests import stores
@@ -96,12 +97,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         w1.warm_up()
         rows = files(options.keys, options.windows)
-        print(
-            _line(["store", "plain, s", "analysed, s", "analysis, s", "CPU-s", "alerts after, s"])
-        )
-        print(_line(["---"] * 6), flush=True)
+        print(line(["store", "plain, s", "analysed, s", "analysis, s", "CPU-s", "alerts after, s"]))
+        print(line(["---"] * 6), flush=True)
         for name in options.stores:
-            print(_line(_of_store(name, rows, options)), flush=True)
+            print(line(_of_store(name, rows, options)), flush=True)
     except (RunFailedError, ServerUnavailableError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -274,7 +273,3 @@ def _listening() -> Iterator[tuple[int, list[tuple[float, dict[str, Any]]]]]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -116,7 +116,7 @@ def costs(runs: Sequence[Run], million_rows: float, yardstick: str) -> str:
     is_steady = all(run.figures.steady is not None for run in runs)
     heads = ["contender", "CPU-s / M rows", "rows/s", f"times {yardstick}"]
     heads += ["steady", f"steady, times {yardstick}"] if is_steady else []
-    lines = [_line(heads), _line(["---"] * len(heads))]
+    lines = [line(heads), line(["---"] * len(heads))]
     for name, figures in found.items():
         cells = [
             name,
@@ -127,11 +127,12 @@ def costs(runs: Sequence[Run], million_rows: float, yardstick: str) -> str:
         if is_steady:
             steady = [each.steady or 0 for each in figures]
             cells += [spread(steady), spread(ratios(found, yardstick, name, steady=True))]
-        lines.append(_line(cells))
+        lines.append(line(cells))
     return "\n".join([*lines, "", "median (min to max); a ratio above 1 is less CPU time"])
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A line of a table."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -7,8 +7,7 @@ batch, with their verdicts, until the watermark has passed them too, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +26,20 @@ from engine import plan
 from engine.alerts import LEVELS
 from engine.analysis import Check, Judged, Lookback
 from engine.analysis._alarm import Alarm, Silence
-from engine.analysis._own import HistoricalData, Own, said
+from engine.analysis._own import Own
 from engine.analysis.deadman import Deadman
 from engine.config.durations import milliseconds
 from engine.outputs import Stream
 from engine.plan import WINDOW_END, WINDOW_START
 from engine.spark.aggregate import truth
 from engine.spark.arrow import map_in_arrow
+from engine.spark.asking import ASKED, DUE, PAST, SAID, AskedPast, AskedRules
 from engine.spark.expression import field_column
 from engine.spark.stages import compile_expression
 from engine.spark.windows import days_before, unwritten, windows_before
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 #: What a row is: a window; one that is missing, of which that was told; a key behind its last final
 #: window, the start of which is the row's ``window_end`` where somebody asks; an alert; or a user's
@@ -49,12 +49,8 @@ ALERT, FAILED = "alert", "failed"
 #: Of a window: a verdict for each check, null before it is judged; what was told about it, as JSON.
 #: Of states and alerts: themselves, as JSON.
 VERDICTS, TEXT = "_verdicts", "_text"
-#: Whether the batch has changed a window; what it is compared with: starts, then windows.
-_CHANGED, _ASKED, _PAST = "_changed", "_asked", "_past"
-#: How many windows of the past one read asks for, if the rows that arrive together are not more.
-_ASKED_AT_ONCE = 150_000
-#: Whether a window is to be judged now; what users' classes say of it.
-_DUE, _SAID = "_due", "_said"
+#: Whether the batch has changed a window.
+_CHANGED = "_changed"
 
 _VERDICT = StructType(
     [
@@ -126,18 +122,20 @@ class Judging:
         is_new = F.exists(VERDICTS, lambda verdict: verdict.isNull()) & passed
         due = F.col(_CHANGED) | F.coalesce(is_new, F.lit(True))
         if self.lookbacks:
-            rows = rows.withColumn(_ASKED, self._asked())
+            rows = rows.withColumn(ASKED, self._asked())
             due = due | self._was_compared_with_changed()
         if not any(rule.target.early for rule in self.rules):
             due = due & passed
-        rows = rows.withColumn(_DUE, (F.col(KIND) == WINDOW) & due)
+        rows = rows.withColumn(DUE, (F.col(KIND) == WINDOW) & due)
         if self.lookbacks:
             assert reader is not None
             rows = self._with_past(rows, reader)
         if self.own:
-            schema = StructType([*rows.schema.fields, StructField(_SAID, ArrayType(StringType()))])
-            rows = map_in_arrow(rows, _Own(self.stream, self.own, tuple(self.lookbacks)), schema)
-        verdicts = F.when(F.col(_DUE), self._verdicts(passed)).otherwise(F.col(VERDICTS))
+            schema = StructType([*rows.schema.fields, StructField(SAID, ArrayType(StringType()))])
+            rows = map_in_arrow(
+                rows, AskedRules(self.stream, self.own, tuple(self.lookbacks)), schema
+            )
+        verdicts = F.when(F.col(DUE), self._verdicts(passed)).otherwise(F.col(VERDICTS))
         rows = rows.withColumn(VERDICTS, verdicts)
         return rows.select(*map(field_column, self.columns))
 
@@ -217,27 +215,27 @@ class Judging:
 
     def _was_compared_with_changed(self) -> Column:
         starts = F.collect_set(F.when(F.col(_CHANGED), F.col(WINDOW_START))).over(self._one)
-        return F.coalesce(F.arrays_overlap(_ASKED, starts), F.lit(False))
+        return F.coalesce(F.arrays_overlap(ASKED, starts), F.lit(False))
 
     def _with_past(self, rows: DataFrame, reader: Callable[[], Any]) -> DataFrame:
-        rows = rows.withColumn(_ASKED, F.when(F.col(_DUE), F.col(_ASKED)))
+        rows = rows.withColumn(ASKED, F.when(F.col(DUE), F.col(ASKED)))
         # Where there is no window, a count is null that never is in one.
         past = StructType(
             [StructField(each.name, rows.schema[each.name].dataType) for each in self.stream.answer]
         )
-        schema = StructType([*rows.schema.fields, StructField(_PAST, ArrayType(past))])
-        read = _History(reader, self.stream, len(self.lookbacks), self.analysis.accuracy_ms)
+        schema = StructType([*rows.schema.fields, StructField(PAST, ArrayType(past))])
+        read = AskedPast(reader, self.stream, len(self.lookbacks), self.analysis.accuracy_ms)
         return map_in_arrow(rows, read, schema)
 
     @cached_property
     def _checks(self) -> list[tuple[plan.AnalysisRule, Check]]:
         found = []
         now = {each.name: field_column(each.name) for each in self.stream.columns}
-        of_own = {each.name: F.get(_SAID, F.lit(place)) for place, each in enumerate(self.own)}
+        of_own = {each.name: F.get(SAID, F.lit(place)) for place, each in enumerate(self.own)}
         for rule in self.rules:
             past = [
                 {
-                    each.name: F.get(_PAST, F.lit(self.lookbacks.index(lookback)))[each.name]
+                    each.name: F.get(PAST, F.lit(self.lookbacks.index(lookback)))[each.name]
                     for each in self.stream.answer
                 }
                 for lookback in rule.target.lookbacks()
@@ -326,88 +324,3 @@ def _silence(aggregation: plan.Aggregation, deadman: Deadman) -> Silence:
     after_us = deadman.silent_ms(aggregation) * 1000
     level = LEVELS.index(deadman.level)
     return Silence(deadman.windows, after_us, window.size_ms * 1000, level, retire)
-
-
-@dataclass(frozen=True)
-class _History:
-    """What runs in each task: asks an output about the past, for all rows of an Arrow batch at
-    once."""
-
-    reader: Callable[[], Any]
-    stream: Stream
-    lookbacks: int
-    accuracy_ms: int
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from contextlib import closing
-
-        with closing(self.reader()) as reader:
-            for batch in _gathered(batches, _ASKED_AT_ONCE // self.lookbacks):
-                yield self._with_past(batch, reader)
-
-    def _with_past(self, batch: pa.RecordBatch, reader: Any) -> pa.RecordBatch:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        asked = batch.column(_ASKED)
-        rows = pc.list_parent_indices(asked)
-        keys = [batch.column(name).take(rows) for name in self.stream.keys]
-        starts = asked.flatten()
-        wanted = pa.RecordBatch.from_arrays([*keys, starts], [*self.stream.keys, WINDOW_START])
-        found = reader.find(self.stream, wanted, self.accuracy_ms)
-        columns = [found.column(each.name) for each in self.stream.answer]
-        values = pa.StructArray.from_arrays(columns, [each.name for each in self.stream.answer])
-        ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(asked), 0))
-        offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends.cast(pa.int32())])
-        past = pa.ListArray.from_arrays(offsets, values)
-        return batch.append_column(pa.field(_PAST, past.type), past)
-
-
-def _gathered(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """The same in larger batches: InfluxDB reads all series of a time, whichever are asked for.
-
-    Args:
-        rows: about so many of a batch ask for their past; all of its rows are four times as many
-            at most.
-    """
-    import pyarrow as pa
-
-    some: list[pa.RecordBatch] = []
-    for batch in batches:
-        some.append(batch)
-        asking = sum(each.num_rows - each.column(_ASKED).null_count for each in some)
-        if asking >= rows or sum(each.num_rows for each in some) >= 4 * rows:
-            yield pa.concat_batches(some)
-            some = []
-    if some:
-        yield pa.concat_batches(some)
-
-
-@dataclass(frozen=True)
-class _Own:
-    """What runs in each task: asks users' classes about each window that is to be judged."""
-
-    stream: Stream
-    rules: tuple[Own, ...]
-    lookbacks: tuple[Lookback, ...]
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
-        made = [each.made() for each in self.rules]
-        for batch in batches:
-            values = [self._said(row, made) for row in batch.to_pylist()]
-            yield batch.append_column(_SAID, pa.array(values, pa.list_(pa.string())))
-
-    def _said(self, row: Mapping[str, Any], made: Sequence[Any]) -> list[str | None] | None:
-        if not row[_DUE]:
-            return None
-        keys = tuple(row[name] for name in self.stream.keys)
-        now = {each.name: row[each.name] for each in self.stream.answer}
-        found = []
-        for rule, instance in zip(self.rules, made, strict=True):
-            past = [row[_PAST][self.lookbacks.index(each)] for each in rule.lookbacks()]
-            there = [each if each and each[WINDOW_START] is not None else {} for each in past]
-            key = keys[0] if len(keys) == 1 else keys
-            found.append(said(instance, HistoricalData(key, [now, *there])))
-        return found
