@@ -1,7 +1,7 @@
-"""Spark's logical plans become frames, where no function of Spark's gives them.
+"""Spark's logical plans and expressions become frames and columns, where no function gives them.
 
-These plans are not public; what makes them stands here alone, and tests fail when a version of
-Spark changes it.
+They are not public; what makes them stands here alone, and tests fail when a version of Spark
+changes it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from pyspark import SparkContext
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.classic.column import Column as ClassicColumn
 
 
 def frame_of(session: SparkSession, logical: Any) -> DataFrame:
@@ -74,6 +76,26 @@ def narrowed(
         beside = [node.children().apply(place) for place in range(1, node.children().size())]
         made = node.withNewChildren(_seq(jvm, [made, *beside]))
     return frame_of(session, made)
+
+
+def whole_part(text: Column) -> Column:
+    """What is before the point of a plain number, as a long: 516 of ``516``, ``+516.25``, ``516.``.
+
+    Null where there is anything else in the text, an exponent too. A point without digits is 0.
+    Spark's cast as it was before ANSI mode: the quickest look at a number that there is, and it
+    raises nothing, where ``try_cast`` catches an exception for each text that is no whole number.
+    """
+    context = SparkContext._active_spark_context
+    assert context is not None
+    jvm: Any = context._jvm
+    catalyst = jvm.org.apache.spark.sql.catalyst.expressions
+    columns = jvm.org.apache.spark.sql.classic.ExpressionUtils
+    long = jvm.org.apache.spark.sql.types.DataType.fromDDL("bigint")
+    nothing = getattr(jvm.scala, "None$").__getattr__("MODULE$")
+    mode = catalyst.EvalMode.LEGACY()
+    return ClassicColumn(
+        columns.column(catalyst.Cast(columns.expression(text._jc), long, nothing, mode))
+    )
 
 
 def _timed(session: SparkSession, read: Any) -> Any:

@@ -13,6 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from engine import plan
+from engine.spark.logical import whole_part
 from engine.spark.parse import values
 from engine.spark.parse.names import RECORD, TEXT, value
 from engine.spark.parse.text import Read, without_marks
@@ -122,7 +123,11 @@ def _value(field: plan.InputField, time_zone: str) -> Column:
     # An empty text is no number, and Java says so by an exception: slowly. As a place that is not
     # there, for Spark would move the cast into a condition, away from its other uses.
     place = F.when(cell != "", F.lit(field.index)).otherwise(-1)
-    return values.typed(F.get(_CELLS, place), field, time_zone)
+    found = values.typed(F.get(_CELLS, place), field, time_zone)
+    if field.type.is_fractional:
+        is_whole = _is_plain(cell) & ~cell.contains(".")
+        found = F.when(is_whole, whole_part(cell).cast(str(field.type))).otherwise(found)
+    return found
 
 
 def _fits(field: plan.InputField, found: Column) -> Column:
@@ -130,8 +135,17 @@ def _fits(field: plan.InputField, found: Column) -> Column:
     cell = _cell(field)
     has_value = found.isNotNull()
     if field.type.is_fractional:
-        has_value = values.is_finite(found) & ~values.is_lax(cell)
+        has_value = _is_plain(cell) | (values.is_finite(found) & ~values.is_lax(cell))
     return has_value | values.is_blank(cell)
+
+
+def _is_plain(cell: Column) -> Column:
+    """Whether a column is a number of digits and a point, and so finite; null counts as not.
+
+    Told without reading the number. Not of one whose digits before the point are zeros: a point
+    alone looks like them.
+    """
+    return whole_part(cell) != 0
 
 
 def _is_marked(cell: Column) -> Column:
