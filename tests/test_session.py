@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.spark import archive, connector
-from engine.spark.jvm import JvmNotStarted, SparkUnavailable, collector
+from engine.spark.jvm import JvmNotStarted, SparkUnavailable, collector, young
 from engine.spark.session import DEFAULTS, merged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,6 +199,23 @@ def test_a_garbage_collector_that_somebody_chose_is_left_alone(
     given: Mapping[str, str], environment: Mapping[str, str], option: str
 ) -> None:
     assert collector(given, environment) == option
+
+
+@pytest.mark.parametrize(
+    ("memory", "option"),
+    [
+        ("9642m", "-XX:MaxNewSize=512m"),
+        ("4g", "-XX:MaxNewSize=512m"),
+        ("4GB", "-XX:MaxNewSize=512m"),
+        ("2048", "-XX:MaxNewSize=512m"),
+        ("1536m", ""),
+        ("512m", ""),
+        ("2097152k", "-XX:MaxNewSize=512m"),
+        ("much", ""),
+    ],
+)
+def test_the_young_generation_of_a_small_heap_is_left_to_the_jvm(memory: str, option: str) -> None:
+    assert young(memory) == option
 
 
 def folder_with(place: Path, *names: str) -> Path:

@@ -190,7 +190,8 @@ def _start(wanted: Mapping[str, str], needs_kafka: bool) -> None:
     launch[_PROGRESS] = given.get(_PROGRESS, DEFAULTS[_PROGRESS])
     options = "spark.driver.defaultJavaOptions"
     # Those of the user and of Spark's defaults come last: the JVM takes the last of two.
-    launch[options] = " ".join([*_java_options(classes, given), given.get(options, "")]).strip()
+    ours = _java_options(classes, given, launch["spark.driver.memory"])
+    launch[options] = " ".join([*ours, given.get(options, "")]).strip()
     if needs_kafka:
         launch |= connector.packages(given, os.environ, jvm.home(), pyspark.__version__)
     try:
@@ -203,9 +204,10 @@ def _start(wanted: Mapping[str, str], needs_kafka: bool) -> None:
     archive.make_in_background(classes)
 
 
-def _java_options(classes: Path | None, given: Mapping[str, str]) -> list[str]:
-    options = ["-XX:-UsePerfData", jvm.COMPILER, jvm.collector(given, os.environ)]
-    options.append(archive.options(classes))
+def _java_options(classes: Path | None, given: Mapping[str, str], memory: str) -> list[str]:
+    options = ["-XX:-UsePerfData", jvm.COMPILER, jvm.BEGINNING, archive.options(classes)]
+    if collector := jvm.collector(given, os.environ):
+        options += [collector, jvm.young(memory)]
     ours = Path(__file__).with_name("log4j2.properties")
     if ours.is_file() and not any(_conf_folder().glob("log4j2.*")):
         options.append(f"-Dlog4j2.configurationFile={ours.as_uri()}")
