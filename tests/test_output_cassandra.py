@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import count
 from threading import Timer
@@ -177,6 +178,37 @@ def test_history_is_the_nearest_window_within_the_accuracy(place: Place) -> None
     alone = stream("alone", n="long")
     write(target, alone, rows(alone, (0, 1), (1_000, 2)))
     assert find(target, alone, [(900,), (-5_000,)], 500).column("n").to_pylist() == [2, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("string key", [f"k{i}" for i in range(120)]),
+        ("long key", range(120)),
+        ("double key", [i / 8 for i in range(120)]),
+        ("timestamp key", [time(i) for i in range(120)]),
+        ("boolean key", [False, True]),
+    ],
+)
+def test_series_are_asked_for_together_by_the_key_in_which_they_differ(
+    place: Place, kind: str, keys: Sequence[Any]
+) -> None:
+    of = stream(a="string key", k=kind, z="boolean key", n="long")
+    target = place.target()
+    write(target, of, rows(of, *[(0, "a", key, True, i) for i, key in enumerate(keys)]))
+    asked = [(0, "a", key, True) for key in keys]
+    missing = [(0, "b", keys[0], True), (0, "a", keys[0], False), (1, "a", keys[0], True)]
+    answer = find(target, of, [*asked, *missing, *asked], 0)
+    there = list(range(len(keys)))
+    assert answer.column("n").to_pylist() == [*there, None, None, None, *there]
+
+
+def test_a_key_that_the_server_refuses_has_no_past_and_others_have(place: Place) -> None:
+    of = stream(k="string key", n="long")
+    target = place.target()
+    write(target, of, rows(of, *[(0, f"k{i}", i) for i in range(120)]))
+    asked = [*((0, f"k{i}") for i in range(120)), (0, "x" * 70_000)]
+    assert find(target, of, asked, 0).column("n").to_pylist() == [*range(120), None]
 
 
 def test_faults_of_the_network_lose_nothing(place: Place) -> None:

@@ -51,14 +51,18 @@ def delete(keyspace: str, stream: Stream) -> str:
     return f"DELETE FROM {table(keyspace, stream)} USING TIMESTAMP ? WHERE {same}"
 
 
-def between(keyspace: str, stream: Stream) -> str:
-    """Takes the series, the first and the last start; gives the windows from the first on."""
-    same = " AND ".join(f"{quoted(name)} = ?" for name in series(stream))
+def between(keyspace: str, stream: Stream, of: str) -> str:
+    """Takes the other columns of the series, a list of this one, the first and the last start; it
+    gives this one and the windows from the first on, series after series.
+
+    Args:
+        of: the column of the series that several partitions differ in.
+    """
+    same = [f"{quoted(name)} = ?" for name in series(stream) if name != of]
     start = quoted(WINDOW_START)
-    return (
-        f"SELECT {', '.join(quoted(each.name) for each in stream.answer)} "
-        f"FROM {table(keyspace, stream)} WHERE {same} AND {start} >= ? AND {start} <= ?"
-    )
+    where = " AND ".join([*same, f"{quoted(of)} IN ?", f"{start} >= ?", f"{start} <= ?"])
+    names = [of, *(each.name for each in stream.answer)]
+    return f"SELECT {', '.join(map(quoted, names))} FROM {table(keyspace, stream)} WHERE {where}"
 
 
 def values(stream: Stream, rows: pa.RecordBatch) -> list[list[Any]]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from engine.config.durations import milliseconds
 from engine.outputs import STOP, OutputError, Reader, Refused, Stream, Writer
-from engine.outputs._cassandra_cql import between, delete, plain, upsert, values
+from engine.outputs._cassandra_cql import between, delete, plain, series, upsert, values
 from engine.outputs._cassandra_line import CassandraLine
 from engine.outputs._patience import Patience, RowError
 from engine.outputs._values import record
@@ -18,6 +20,10 @@ from engine.plan import WINDOW_START
 
 if TYPE_CHECKING:
     from engine.outputs.cassandra import Cassandra
+
+
+#: How many partitions a question is about: the node that is asked has to collect them from others.
+_TOGETHER = 50
 
 
 class CassandraWriter(Writer):
@@ -68,7 +74,8 @@ class CassandraWriter(Writer):
 
 
 class CassandraReader(Reader):
-    """What the tables know of the past: a prepared question for each window, many at a time."""
+    """What the tables know of the past: a prepared question for series that differ in one key, many
+    such at a time."""
 
     def __init__(self, target: Cassandra, patience: Patience) -> None:
         self.line = CassandraLine(target, patience)
@@ -78,16 +85,15 @@ class CassandraReader(Reader):
 
         starts = plain(asked.column(WINDOW_START))
         of = [plain(asked.column(key)) for key in stream.keys] or [[stream.name] * len(starts)]
-        keys = list(zip(*of, strict=True))
-        # What has no key is not there, and to ask for it is an error.
-        places = [place for place, key in enumerate(keys) if _is_there(key)]
-        bounds = [(starts[place] - accuracy_ms, starts[place] + accuracy_ms) for place in places]
-        given = [(*keys[place], *bound) for place, bound in zip(places, bounds, strict=True)]
-        results = self.line.each(between(self.line.target.keyspace, stream), given)
+        # Of several keys, one that has few values would make questions of few series.
+        many = max(range(len(of)), key=lambda place: len(set(of[place])))
+        statement = between(self.line.target.keyspace, stream, series(stream)[many])
         found: list[Sequence[Any]] = [[None] * len(stream.answer)] * len(starts)
-        for place, rows in zip(places, results, strict=True):
-            if not isinstance(rows, RowError) and rows:
-                found[place] = _nearest(rows, starts[place])
+        for question, rows in self._answers(statement, _questions(of, starts, many), accuracy_ms):
+            for key, windows in groupby(rows, key=lambda row: _plain(row[0])):
+                nearest = _nearest([window[1:] for window in windows], question.start)
+                for place in question.asked[key]:
+                    found[place] = nearest
         arrays = [
             _array([row[place] for row in found], ARROW[column.type])
             for place, column in enumerate(stream.answer)
@@ -96,6 +102,58 @@ class CassandraReader(Reader):
 
     def close(self) -> None:
         self.line.close()
+
+    def _answers(
+        self, statement: str, questions: list[_Question], accuracy_ms: int
+    ) -> Iterator[tuple[_Question, list[Any]]]:
+        """The rows of each question. One that is refused is asked again for each of its series: the
+        server does not say which it cannot have, and that one has no past."""
+        again: list[_Question] = []
+        given = [each.values(accuracy_ms) for each in questions]
+        for question, rows in zip(questions, self.line.each(statement, given), strict=True):
+            if not isinstance(rows, RowError):
+                yield question, rows
+            elif len(question.asked) > 1:
+                again += [replace(question, asked={key: of}) for key, of in question.asked.items()]
+        if again:
+            yield from self._answers(statement, again, accuracy_ms)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What windows there are of some series about a time.
+
+    Args:
+        others: the keys that the series have in common.
+        start: of the windows, in epoch milliseconds.
+        asked: the key in which they differ -> the places of the rows that ask.
+    """
+
+    others: tuple[Any, ...]
+    start: int
+    asked: Mapping[Any, Sequence[int]]
+
+    def values(self, accuracy_ms: int) -> tuple[Any, ...]:
+        """Those of the statement ``between``."""
+        bounds = (self.start - accuracy_ms, self.start + accuracy_ms)
+        return (*self.others, list(self.asked), *bounds)
+
+
+def _questions(of: Sequence[list[Any]], starts: Sequence[int], many: int) -> list[_Question]:
+    """As few as there can be, for rows whose keys are these columns."""
+    found: dict[tuple[Any, ...], dict[Any, list[int]]] = {}
+    for place, (start, *keys) in enumerate(zip(starts, *of, strict=True)):
+        # What has no key is not there, and to ask for it is an error.
+        if _is_there(tuple(keys)):
+            key = keys.pop(many)
+            found.setdefault((start, *keys), {}).setdefault(key, []).append(place)
+    questions = []
+    for (start, *others), asked in found.items():
+        each = list(asked.items())
+        for first in range(0, len(each), _TOGETHER):
+            part = dict(each[first : first + _TOGETHER])
+            questions.append(_Question(tuple(others), start, part))
+    return questions
 
 
 def _is_there(key: tuple[Any, ...]) -> bool:
@@ -109,6 +167,11 @@ def _nearest(rows: Sequence[Any], start_ms: int) -> Any:
 
 def _milliseconds(time: datetime) -> int:
     return round(_in_utc(time).timestamp() * 1000)
+
+
+def _plain(key: Any) -> Any:
+    """A key of a row as ``plain`` gives it."""
+    return _milliseconds(key) if isinstance(key, datetime) else key
 
 
 def _in_utc(time: datetime) -> datetime:
