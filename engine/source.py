@@ -178,12 +178,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
         >>> nearest("prot", ["port", "topic"])
         "did you mean 'port'?"
     """
+    found = likely(name, known)
+    return f"did you mean {either(found)}?" if found else ""
+
+
+def likely(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three of the known names that may be meant, the likeliest first."""
     known = sorted(set(known))
     by_case = [each for each in known if each.lower() == name.lower()]
-    found = by_case or difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if not found:
-        return ""
-    return f"did you mean {either(found)}?"
+    return by_case or difflib.get_close_matches(name, known, n=3, cutoff=0.6)
 
 
 def either(names: Iterable[str]) -> str:

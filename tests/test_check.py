@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
@@ -31,6 +37,8 @@ FIELDS = {
     "b": Type.BOOLEAN,
     "t": Type.TIMESTAMP,
 }
+CONFIGS = Path(__file__).parent.parent / "configs"
+JUNK = [None, 1, -1.5, True, "", "é", [], {}, ["a: b"], {"a": 1}, "10 seconds", "max(a)", 10**30]
 CONFIG = {
     "engine": {"limit": 3, "rate": 2.5, "list": [1, "two"], "on": True},
     "outputs": [{"options": {"password": "hunter2"}}],
@@ -140,6 +148,47 @@ def test_what_is_no_config_costs_a_sentence_and_exit_status_2(
     assert message in told.splitlines()[0]
     assert told.startswith(f"{path}:1:")
     assert "Traceback" not in told
+
+
+def spoiled(config: Any, random: Random) -> None:
+    """Takes a part of the config out, or puts something else in its place."""
+    places = [place for place in walk(config) if place]
+    *above, last = random.choice(places)
+    parent = at(config, above)
+    match random.randrange(4):
+        case 0:
+            del parent[last]
+        case 1:
+            parent[last] = random.choice(JUNK)
+        case 2 if isinstance(parent, dict):
+            parent[last[:-1]] = parent.pop(last)
+        case _:
+            parent[last] = copy.deepcopy(at(config, random.choice(places)))
+
+
+def walk(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield place
+    if isinstance(value, dict | list):
+        for step in value if isinstance(value, dict) else range(len(value)):
+            yield from walk(value[step], (*place, step))
+
+
+def at(value: Any, place: Iterable[Any]) -> Any:
+    return reduce(getitem, place, value)
+
+
+@pytest.mark.parametrize("name", sorted(each.name for each in CONFIGS.glob("*.json")))
+def test_whatever_is_spoiled_in_a_config_is_a_problem_of_it(name: str, tmp_path: Path) -> None:
+    random = Random(name)
+    for _ in range(30):
+        config = json.loads((CONFIGS / name).read_text(encoding="utf-8"))
+        for _ in range(random.randint(1, 3)):
+            spoiled(config, random)
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(config), encoding="utf-8")
+        found = check(str(path), {})
+        # Nothing raises; what is not told is whole.
+        assert bool(found.problems or found.not_yet) != (found.query is not None), config
 
 
 def test_a_byte_order_mark_is_told_with_the_problems_behind_it(tmp_path: Path) -> None:

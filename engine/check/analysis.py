@@ -271,7 +271,7 @@ class _Check:
     def names(self, rules: Sequence[plan.AnalysisRule]) -> None:
         """Tells rules that are silenced by others that cannot."""
         known = {each.name: each for each in rules}
-        places = self.places()
+        places = self.places() if rules else {}
         for each in rules:
             for index, name in enumerate(each.target.inhibited_by):
                 other = known.get(name) if name != each.name else None

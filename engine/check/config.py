@@ -219,6 +219,8 @@ class _Check:
 
     def aggregations(self, rules: Transformation, source: Any) -> Aggregations:
         batch = self.document.good("input", "options", "batchDuration")
+        if self.document.good("input", "input_type") is None:
+            batch = None  # nobody has judged the options
         default = 10 if source is None else source.batchDuration
         seconds = batch.value if batch is not None else default
         return check_aggregations(self.document, rules.scope, round(seconds * 1000), self.problems)

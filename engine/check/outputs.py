@@ -144,7 +144,9 @@ def _streams(
 ) -> list[str] | None:
     named = [name for name in aggregations.names if name is not None]
     if not document.has(*path, "streams"):
-        if not aggregations.names and not document.has("processing", "aggregations"):
+        # Where none takes rows there is nothing to write at all, which is told once.
+        is_without = not aggregations.names and not document.has("processing", "aggregations")
+        if is_without and takes_raw(document):
             hint = 'write "streams": ["raw"]'
             message = "the output takes the aggregations, and there are none"
             problems.add(document.problem(message, path, hint))

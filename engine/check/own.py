@@ -77,9 +77,9 @@ def _fits(
     fits = True
     for error in Draft7Validator(section_schema(declared)).iter_errors(given):
         place = (*at, *error.absolute_path) if document.has(*at) else path
-        for problem, pointer in schema_problem(document, error, place):
+        for problem, spoiled in schema_problem(document, error, place):
             problems.add(problem)
-            document.wrong.add(pointer)
+            document.wrong.update(spoiled)
         fits = False
     return fits
 

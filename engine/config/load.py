@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.config import environment as variables
-from engine.config.messages import schema_problem
+from engine.config.messages import ABOUT_MEMBERS, schema_problem
 from engine.json_text import Node, escape, parse
 from engine.source import Problem, Problems, Source, Span, names_secret, nearest
 
@@ -66,8 +66,12 @@ def pointer_of(path: tuple[str | int, ...]) -> str:
     return "".join(f"/{escape(str(step))}" for step in path)
 
 
-def _within(pointer: str, above: str) -> bool:
-    return pointer == above or pointer.startswith(above + "/") or above.startswith(pointer + "/")
+def _above(pointer: str, above: str) -> bool:
+    return pointer == above or pointer.startswith(above + "/")
+
+
+def _within(pointer: str, other: str) -> bool:
+    return _above(pointer, other) or _above(other, pointer)
 
 
 def read(path: str, problems: Problems) -> Source | None:
@@ -173,13 +177,13 @@ def _validate(document: Document, schema: Mapping[str, Any], problems: Problems)
     if _convert(document, errors):
         plain = document.root.plain()
         errors = list(validator.iter_errors(plain))
-    for error in errors:
-        path = tuple(error.absolute_path)
-        if any(_within(pointer_of(path), each) for each in document.wrong if each):
-            continue
-        for problem, pointer in schema_problem(document, error, path):
-            problems.add(problem)
-            document.wrong.add(pointer)
+    # What is unknown first: it may be what is missing.
+    for error in sorted(errors, key=lambda each: bool(each.validator != "additionalProperties")):
+        related = _above if error.validator in ABOUT_MEMBERS else _within
+        for problem, spoiled in schema_problem(document, error, tuple(error.absolute_path)):
+            if not any(related(spoiled[0], each) for each in document.wrong if each):
+                problems.add(problem)
+                document.wrong.update(spoiled)
 
 
 def _convert(document: Document, errors: list[Any]) -> bool:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.config import durations
 from engine.json_text import escape
-from engine.source import Problem, either, names_secret, nearest
+from engine.source import Problem, either, likely, names_secret, nearest
 
 if TYPE_CHECKING:
     from engine.config.load import Document
 
+#: JSON pointers.
+Pointers: TypeAlias = tuple[str, ...]
+
+#: Errors about members of an object, present or missing, that its other members say nothing of.
+ABOUT_MEMBERS = ("additionalProperties", "required", "anyOf")
 _ARTICLES = {
     "string": "a string",
     "integer": "an integer",
@@ -27,8 +32,8 @@ _ARTICLES = {
 
 def schema_problem(
     document: Document, error: Any, path: tuple[str | int, ...]
-) -> Iterator[tuple[Problem, str]]:
-    """The problems that one error tells, each with the pointer that it spoils."""
+) -> Iterator[tuple[Problem, Pointers]]:
+    """The problems that one error tells, each with the pointers that it spoils, its own first."""
     node = document.root.at(path)
     assert node is not None
     pointer = "".join(f"/{escape(str(step))}" for step in path)
@@ -39,12 +44,12 @@ def schema_problem(
             yield _missing(document, error, node, path, pointer)
         case _:
             message, hint = _value(error, path)
-            yield Problem(message, document.source, node.span.start, pointer, hint), pointer
+            yield Problem(message, document.source, node.span.start, pointer, hint), (pointer,)
 
 
 def _unknown(
     document: Document, error: Any, node: Any, pointer: str
-) -> Iterator[tuple[Problem, str]]:
+) -> Iterator[tuple[Problem, Pointers]]:
     known = error.schema.get("properties", {})
     passed = tuple(error.schema.get("patternProperties", ()))
     what = "section" if not pointer else "option"
@@ -56,12 +61,15 @@ def _unknown(
             hint = f"known here: {', '.join(sorted(known))}" if known else "there is none here"
         place = node.keys[name].start
         below = f"{pointer}/{escape(name)}"
-        yield Problem(f"unknown {what} '{name}'", document.source, place, below, hint), below
+        # The one that was probably meant is not told to be missing.
+        meant = [each for each in likely(name, known) if each not in node.value]
+        spoiled = (below, *(f"{pointer}/{escape(each)}" for each in meant))
+        yield Problem(f"unknown {what} '{name}'", document.source, place, below, hint), spoiled
 
 
 def _missing(
     document: Document, error: Any, node: Any, path: tuple[str | int, ...], pointer: str
-) -> tuple[Problem, str]:
+) -> tuple[Problem, Pointers]:
     if error.validator == "anyOf":
         name, about = "outputs", {}
     else:
@@ -69,11 +77,12 @@ def _missing(
         about = error.schema.get("properties", {}).get(name, {})
     what = "section" if not path else "option"
     message = f"{place_name(path)} needs the {what} '{name}'"
-    hint = about.get("description", "")
+    described = about.get("description", "").rstrip(".")
+    hint = described[:1].lower() + described[1:]
     if about.get("required"):
         hint = f"with {', '.join(map(repr, about['required']))}"
     spoiled = f"{pointer}/{escape(name)}"
-    return Problem(message, document.source, node.span.start, pointer, hint), spoiled
+    return Problem(message, document.source, node.span.start, pointer, hint), (spoiled,)
 
 
 def place_name(path: tuple[str | int, ...]) -> str:
