@@ -66,7 +66,7 @@ STORES: dict[str, tuple[Callable[[], Any] | None, Callable[..., stores.Store], d
     "cassandra": (
         CassandraNode,
         stores.cassandra,
-        {"hosts": ["${HOST}"], "port": "${PORT}", "keyspace": "${KEYSPACE}"},
+        {"hosts": ["${HOST}"], "port": "${PORT}", "keyspace": "${KEYSPACE}", "create": True},
     ),
 }
 
