@@ -51,7 +51,7 @@ def test_a_server_that_comes_back_is_waited_for_and_told(
 
     def attempt() -> str:
         # The third attempt finds it open.
-        waits.append(list(notices.waits))
+        waits.append([(each.of, each.reason) for each in notices.waiting])
         if len(waits) == 3:
             opened.append(socket.create_server((LOCAL, port)))
         return connect(port)
@@ -66,8 +66,8 @@ def test_a_server_that_comes_back_is_waited_for_and_told(
     assert said[0] == f"{who}: connection refused; waiting"
     assert said[-1].startswith(f"{who}: goes on after ")
     assert len(said) == 2, "not a line for each attempt"
-    assert waits == [[], [who], [who]]
-    assert notices.waits == []
+    assert waits == [[], *[[(who, "connection refused")]] * 2]
+    assert notices.waiting == ()
 
 
 def test_a_server_that_stays_away_is_given_up_where_there_is_a_limit(port: int) -> None:
@@ -103,23 +103,23 @@ def test_a_pause_that_a_server_asks_for_is_kept() -> None:
 def test_a_notice_without_the_token_is_not_heard(notices: Notices, said: list[str]) -> None:
     from dataclasses import replace
 
-    notify(replace(notices.address, token="guessed"), "somebody", "something", waits=True)
+    notify(replace(notices.address, token="guessed"), "somebody", "something", 1.0)
     assert said == []
 
 
 def test_a_notice_that_nobody_hears_harms_nobody(port: int) -> None:
     from engine.outputs._notices import Address
 
-    notify(Address(LOCAL, port, "token"), "somebody", "something", waits=True)
+    notify(Address(LOCAL, port, "token"), "somebody", "something", 1.0)
 
 
 def test_tasks_that_wait_for_one_server_are_told_once(notices: Notices, said: list[str]) -> None:
     tasks = [
-        threading.Thread(target=notify, args=(notices.address, "influx", "refused", True))
+        threading.Thread(target=notify, args=(notices.address, "influx", "refused", 0.0))
         for _ in range(8)
     ]
     for task in tasks:
         task.start()
     for task in tasks:
         task.join()
-    assert said == ["influx: refused"]
+    assert said == ["influx: refused; waiting"]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine.cli import main
 from tests.influx import Database
 from tests.jobs import Job
 from tests.kills import finish, kill_at_random
 from tests.servers.faults import at_random
+from tests.servers.influx1 import InfluxOne
 from tests.servers.influx2 import InfluxTwo
 from tests.servers.proxy import Proxy
+
+CONFIGS = Path(__file__).parent.parent / "configs"
 
 
 @pytest.fixture
@@ -57,6 +66,53 @@ def test_a_killed_run_over_a_failing_network_loses_and_doubles_nothing(
     assert sum(each[0] for each in truth.values()) == 1_800
     assert found == truth
     assert failing.happened.total() > 5
+
+
+def test_the_report_says_what_a_run_waits_for(job: Job, influx1: InfluxOne) -> None:
+    influx1.create_database(database := "waited for")
+    options = {
+        **{"host": influx1.host, "port": influx1.port, "database": database},
+        **{"username": influx1.username, "password": influx1.password},
+    }
+    config = job.config(
+        {"name": "w", "window": "10 seconds", "rule": ["key: sensor_type", "n: count()"]},
+        outputs=[{"method": "influx", "options": options}],
+        input_type="generator",
+        structure=json.loads((CONFIGS / "config_data_structure.json").read_text()),
+        options={"count": 5_000, "rate": 500, "batchDuration": 1},
+        processing={"event_time": "timestamp"},
+    )
+    path = job.folder / "report.json"
+    seen: list[dict[str, Any]] = []
+
+    def until(told: Callable[[dict[str, Any]], bool]) -> None:
+        while not path.exists() or not told(report := json.loads(path.read_text())):
+            time.sleep(0.1)
+        seen.append(report)
+
+    def outage() -> None:
+        until(lambda report: bool(report["batches"]))
+        with influx1.stopped():
+            until(lambda report: "waiting" in report)
+
+    watcher = threading.Thread(target=outage)
+    watcher.start()
+    assert main(["run", str(config), "--report", str(path)]) == 0
+    watcher.join(timeout=60)
+    before, waiting = seen
+    assert "waiting" not in before
+    (told,) = waiting["waiting"]
+    assert told["for"] == f"output 'influx': InfluxDB at {influx1.host}:{influx1.port}"
+    assert told["reason"].startswith("cannot be reached")
+    assert before["started"] < told["since"]
+    # The balance is that of the batches that have ended, and closes.
+    assert waiting["balanced"]
+    assert waiting["ended"] is None
+    ended = json.loads(path.read_text())
+    assert "waiting" not in ended
+    assert told["since"] < ended["ended"]
+    counts = [f["n"] for _, _, f in Database(influx1, {"database": database}).points("w")]
+    assert sum(counts) == ended["rows_read"] == 5_000
 
 
 def _ms(iso: str) -> int:

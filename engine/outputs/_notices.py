@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import secrets
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 
 from engine.outputs._lines import LineServer, send
 
@@ -30,6 +32,20 @@ class Address:
     token: str
 
 
+@dataclass(frozen=True)
+class Wait:
+    """A server that is away.
+
+    Args:
+        of: the output, with its server.
+        since: in UTC.
+    """
+
+    of: str
+    reason: str
+    since: datetime
+
+
 class Notices:
     """The driver's side: what servers are waited for, told now and then.
 
@@ -41,29 +57,33 @@ class Notices:
     def __init__(self, host: str, say: Callable[[str], None]) -> None:
         self.say = say
         self.lock = threading.Lock()
-        self._told: dict[str, float] = {}
+        #: By output and server, with when it was said.
+        self._told: dict[str, tuple[Wait, float]] = {}
         token = secrets.token_hex(16)
         self.server = LineServer(host, token, self._take)
         self.address = Address(host, self.server.port, token)
 
     @property
-    def waits(self) -> list[str]:
-        """The outputs, with their servers, that are waited for."""
+    def waiting(self) -> tuple[Wait, ...]:
+        """What is waited for now."""
         with self.lock:
-            return sorted(self._told)
+            return tuple(wait for _, (wait, _) in sorted(self._told.items()))
 
     def _take(self, line: str) -> None:
-        who, told, waits = json.loads(line)
+        who, told, waited = json.loads(line)
         with self.lock:
-            last = self._told.get(who)
-            now = time.monotonic()
-            if not waits:
+            last, now = self._told.get(who), time.monotonic()
+            if waited is None:
                 if self._told.pop(who, None) is None:
                     return
-            elif last is not None and now - last < _PAUSE:
-                return
             else:
-                self._told[who] = now
+                began = datetime.now(timezone.utc) - timedelta(seconds=waited)
+                wait, said = last or (Wait(who, told, began), -math.inf)
+                is_said = now - said < _PAUSE
+                self._told[who] = replace(wait, reason=told), said if is_said else now
+                if is_said:
+                    return
+                told += "; waiting" + (f" for {waited:.0f} s now" if waited >= 1 else "")
         self.say(f"{who}: {told}")
 
     def close(self) -> None:
@@ -90,9 +110,14 @@ class Screen:
         self.server.close()
 
 
-def notify(address: Address | None, who: str, told: str, waits: bool) -> None:
-    """Tells the driver about a server; a notice that does not arrive harms nobody."""
+def notify(address: Address | None, who: str, told: str, waited: float | None) -> None:
+    """Tells the driver about a server; a notice that does not arrive harms nobody.
+
+    Args:
+        told: why it is waited for, or what is said when it is there again.
+        waited: for how many seconds so far; None: it is waited for no more.
+    """
     if address is None:
         return
     with contextlib.suppress(OSError):
-        send((address.host, address.port), address.token, [json.dumps([who, told, waits])])
+        send((address.host, address.port), address.token, [json.dumps([who, told, waited])])

@@ -81,7 +81,7 @@ class Patience:
             raise OutputError(f"{self.who}: {error.reason}, for {seconds:.0f} s") from None
         if retrying.statistics.get("attempt_number", 1) > 1:
             waited = time.monotonic() - began
-            self._notify(f"goes on after {waited:.0f} s", waits=False)
+            self._notify(f"goes on after {waited:.0f} s", None)
         return found
 
     def named(self, attempt: Callable[[], T]) -> T:
@@ -102,15 +102,13 @@ class Patience:
     def _tell(self, state: RetryCallState, began: float) -> None:
         assert state.outcome is not None
         error: Any = state.outcome.exception()
-        so_far = time.monotonic() - began
-        told = f"{error.reason}; waiting" + (f" for {so_far:.0f} s now" if so_far >= 1 else "")
-        self._notify(told, waits=True)
+        self._notify(error.reason, time.monotonic() - began)
 
-    def _notify(self, told: str, waits: bool) -> None:
+    def _notify(self, told: str, waited: float | None) -> None:
         # Sockets and their kin, which a check has no use for.
         from engine.outputs._notices import notify
 
-        notify(self.notices, self.who, told, waits)
+        notify(self.notices, self.who, told, waited)
 
 
 def _pause(state: RetryCallState) -> float:

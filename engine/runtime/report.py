@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from engine.outputs._notices import Wait
 from engine.runtime.failure import RunError
 from engine.runtime.ledger import Ledger
 from engine.runtime.progress import PAUSE
 
 
+def iso(time: datetime) -> str:
+    """A time in UTC, ISO 8601 with milliseconds."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def now() -> str:
-    """The time, ISO 8601 in UTC with milliseconds."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """The time, as ``iso`` gives it."""
+    return iso(datetime.now(timezone.utc))
 
 
 class Report:
@@ -33,7 +40,10 @@ class Report:
         self.name = name
         self.mode = mode
         self.started = now()
-        self._waiting: dict[str, Any] | None = None
+        self._balance: dict[str, Any] = {}
+        self._waiting: list[dict[str, str]] = []
+        #: Whether a batch has ended since the file was written.
+        self._is_new = False
         self._written = 0.0
 
     def begin(self, ledger: Ledger) -> None:
@@ -42,22 +52,25 @@ class Report:
         Raises:
             RunError: the file cannot be written; better told now than at the end.
         """
+        self._balance = self._values(ledger, None)
         if self._is_replaced():
-            self._write_or_raise(self._values(ledger, None))
+            self._write_or_raise(self._balance)
 
     def batch(self, ledger: Ledger) -> None:
         """A batch has ended; ``tell`` will write it."""
-        self._waiting = self._values(ledger, None)
+        self._balance, self._is_new = self._values(ledger, None), True
 
-    def tell(self) -> None:
-        """Writes what the batches have handed over, at most every few seconds."""
+    def tell(self, waits: Sequence[Wait] = ()) -> None:
+        """Writes what the batches have handed over, and what is waited for, at most every few
+        seconds."""
         if time.monotonic() - self._written < PAUSE or not self._is_replaced():
             return
-        waiting, self._waiting = self._waiting, None
-        if waiting is None:
+        waiting = [{"for": e.of, "reason": e.reason, "since": iso(e.since)} for e in waits]
+        if not self._is_new and waiting == self._waiting:
             return
+        self._waiting, self._is_new = waiting, False
         try:
-            self._write(waiting)
+            self._write({**self._balance, **({"waiting": waiting} if waiting else {})})
         except OSError:
             # A full disk may have room again; the end tells when it has not.
             self._written = time.monotonic()

@@ -239,7 +239,7 @@ class _Running:
             # The stub says int; the method takes fractions of a second.
             while not query.awaitTermination(0.2):  # type: ignore[arg-type]
                 batches.progress.tell()
-                self.report.tell()
+                self.report.tell(batches.outputs.notices.waiting)
                 if count is not None and batches.ledger.rows >= count:
                     stopping.wanted.set()
                 if stopping.wanted.is_set() and not query.status["isTriggerActive"]:
