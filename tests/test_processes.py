@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -128,6 +129,42 @@ def test_ctrl_c_and_sigterm_end_a_run_between_batches_with_its_balance(job: Job)
         assert "Exception" not in told
     found = {row["key"]: row["n"] for row in rows(job.database, "w", "key")}
     assert found == {"a": 2, "b": 1}
+
+
+def test_a_second_ctrl_c_ends_a_run_in_the_middle_of_a_batch(job: Job) -> None:
+    begun = job.folder / "begun"
+    (job.folder / "slow_rules.py").write_text(
+        "import time\n"
+        "from engine.declare import scalar\n"
+        "@scalar\n"
+        "def slow(x: float) -> float:\n"
+        "    'The value, much later.'\n"
+        f"    open({str(begun)!r}, 'w').close()\n"
+        "    time.sleep(600)\n"
+        "    return x\n"
+    )
+    job.arrive(["1,a,1"])
+    job.config(
+        {"name": "w", "rule": ["key: key", "total: sum(v)"]},
+        transformation=["v: slow(value)"],
+        modules=["slow_rules"],
+    )
+    process = started(job)
+    assert process.stderr is not None
+    while not begun.exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    told = ""
+    while "once more to stop at once" not in told:
+        told += process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    told += process.communicate(timeout=300)[1]
+    assert process.returncode == 1, told
+    last = "stopped at once; the batch that was under way is read again by the next run"
+    assert told.splitlines()[-1] == last
+    assert "Traceback" not in told
+    assert "ERROR" not in told
 
 
 def test_the_report_closes_while_the_run_lasts_and_at_its_end(job: Job) -> None:

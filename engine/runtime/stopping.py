@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -43,6 +44,8 @@ class Stopping:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.wanted.is_set():
+            # Who waits for the JVM would log this, as an error and with a traceback.
+            logging.disable()
             raise KeyboardInterrupt
         self.wanted.set()
         print("\nstopping when the batch has ended; once more to stop at once", file=sys.stderr)
