@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,7 @@ def test_the_report_says_what_a_run_waits_for(job: Job, influx1: InfluxOne) -> N
     )
     path = job.folder / "report.json"
     seen: list[dict[str, Any]] = []
+    free: list[bool] = []
 
     def until(told: Callable[[dict[str, Any]], bool]) -> None:
         while not path.exists() or not told(report := json.loads(path.read_text())):
@@ -94,12 +97,17 @@ def test_the_report_says_what_a_run_waits_for(job: Job, influx1: InfluxOne) -> N
         until(lambda report: bool(report["batches"]))
         with influx1.stopped():
             until(lambda report: "waiting" in report)
+            # A task that waits keeps no other one out of a file: they could not wait for as long.
+            with closing(sqlite3.connect(job.database, timeout=10)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+            free.append(True)
 
     watcher = threading.Thread(target=outage)
     watcher.start()
     assert main(["run", str(config), "--report", str(path)]) == 0
     watcher.join(timeout=60)
     before, waiting = seen
+    assert free
     assert "waiting" not in before
     (told,) = waiting["waiting"]
     assert told["for"] == f"output 'influx': InfluxDB at {influx1.host}:{influx1.port}"

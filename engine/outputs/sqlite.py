@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +23,8 @@ from engine.outputs import (
     Target,
     Writer,
 )
-from engine.outputs._names import quoted
+from engine.outputs._names import quoted, task_name
+from engine.outputs._patience import START_SECONDS, PassingError, Patience
 from engine.types import Type
 
 if TYPE_CHECKING:
@@ -33,8 +34,13 @@ _TYPES = {Type.STRING: "TEXT", Type.TIMESTAMP: "TEXT", Type.FLOAT: "REAL", Type.
 #: Which rows a task of a micro-batch wrote into tables that have no key, so that a replay can
 #: replace them: by checkpoint, because another one counts its batches from 0 again.
 _JOURNAL = "_ts_engine_batches"
-#: Writers of one file take turns; each waits so long for the others.
-_BUSY_SECONDS = 600
+#: Writers of one file take turns; each waits so long for the others before it says so.
+_BUSY_SECONDS = 60
+#: What sqlite says of a disk on which somebody may make room, and of a file that another program
+#: writes to.
+_PASSING = ("database or disk is full", "database is locked")
+#: So many rows are held back by a task, at most; and so many of them are Python's at a time.
+_ROWS, _TUPLES = 200_000, 10_000
 #: Pages that a task keeps at hand, in KiB: sqlite's own 2 MB are too few for a large table's key.
 _CACHE_KIB = 65_536
 
@@ -85,51 +91,44 @@ class OpenSqlite(Open):
     def __init__(self, path: str, job: Job) -> None:
         self.path = os.path.abspath(path)
         self.job = job
-        with self._connection() as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {_JOURNAL} (checkpoint TEXT, stream TEXT, "
-                "batch INTEGER, task INTEGER, first INTEGER, last INTEGER)"
-            )
-            for stream in job.streams:
-                _make_table(connection, stream)
-            connection.execute("COMMIT")
+        self.patience = Patience(job.output, self.path, job.notices)
+        self._run(self._prepare, replace(self.patience, seconds=START_SECONDS))
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
+    def _run(self, act: Callable[..., None], patience: Patience | None = None, *more: Any) -> None:
+        """Gives a connection to what begins and ends a transaction, as often as it takes."""
+
+        def attempt() -> None:
             with closing(connect(self.path)) as connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise OutputError(f"output '{self.job.output}': {self.path}: {error}") from error
+                act(connection, *more)
+
+        patience = patience or self.patience
+        with _told(patience):
+            patience.call(_passing(attempt))
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {_JOURNAL} (checkpoint TEXT, stream TEXT, "
+            "batch INTEGER, task TEXT, first INTEGER, last INTEGER)"
+        )
+        for stream in self.job.streams:
+            _make_table(connection, stream)
+        connection.execute("COMMIT")
 
     def begin(self, batch: Batch) -> Factory:
-        with self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            if batch.replayed:
-                self._forget(connection, batch.id)
-            connection.execute(
-                f"DELETE FROM {_JOURNAL} WHERE checkpoint = ? AND batch < ?",
-                (self.job.checkpoint, batch.id),
-            )
-            connection.execute("COMMIT")
-        return partial(SqliteWriter, self.path, self.job.output, self.job.checkpoint, batch.id)
+        self._run(self._begin, None, batch)
+        return partial(SqliteWriter, self.path, self.patience, self.job.checkpoint, batch.id)
 
-    def _forget(self, connection: sqlite3.Connection, batch: int) -> None:
-        """Removes the rows without a key that an earlier attempt at this batch wrote."""
-        written = connection.execute(
-            f"SELECT stream, first, last FROM {_JOURNAL} WHERE checkpoint = ? AND batch >= ?",
-            (self.job.checkpoint, batch),
-        ).fetchall()
-        for stream, first, last in written:
-            connection.execute(
-                f"DELETE FROM {quoted(stream)} WHERE rowid BETWEEN ? AND ?", (first, last)
-            )
+    def _begin(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        checkpoint = self.job.checkpoint
+        connection.execute("BEGIN IMMEDIATE")
+        if batch.replayed:
+            _forget(connection, checkpoint, batch.id)
         connection.execute(
-            f"DELETE FROM {_JOURNAL} WHERE checkpoint = ? AND batch >= ?",
-            (self.job.checkpoint, batch),
+            f"DELETE FROM {_JOURNAL} WHERE checkpoint = ? AND batch < ?", (checkpoint, batch.id)
         )
+        connection.execute("COMMIT")
 
     def reader(self) -> Callable[[], Reader]:
         from engine.outputs._sqlite_reader import SqliteReader
@@ -137,78 +136,132 @@ class OpenSqlite(Open):
         return partial(SqliteReader, self.path, self.job.output)
 
     def close(self) -> None:
-        with self._connection() as connection:
+        # Rows that have no room in the file yet are in the log beside it, and are read there.
+        with suppress(sqlite3.OperationalError), closing(connect(self.path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class SqliteWriter(Writer):
-    """A task's side: all rows of its partition in one transaction."""
+    """A task's side: rows wait until there are many, or no more, and go in by one transaction.
 
-    def __init__(self, path: str, output: str, checkpoint: str, batch: int, task: int) -> None:
-        self.path, self.output, self.checkpoint = path, output, checkpoint
-        self.batch, self.task = batch, task
-        self.connection: sqlite3.Connection | None = None
-        self.written: dict[str, tuple[int, int]] = {}
+    Whoever writes keeps the others out, so that nobody does while he waits for something else: for
+    the rows, or for another output's server.
+    """
+
+    def __init__(
+        self, path: str, patience: Patience, checkpoint: str, batch: int, partition: int
+    ) -> None:
+        self.path, self.patience, self.checkpoint = path, patience, checkpoint
+        self.batch, self.task = batch, task_name(partition)
+        #: Rows of a stream that are written, and others that are removed.
+        self.waiting: dict[tuple[Stream, bool], list[pa.RecordBatch]] = {}
+        self.rows = 0
+        self.is_first = True
 
     def write(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        self._keep(stream, False, rows)
+
+    def remove(self, stream: Stream, rows: pa.RecordBatch) -> None:
+        self._keep(stream, True, rows.select(list(stream.identity)))
+
+    def _keep(self, stream: Stream, removes: bool, rows: pa.RecordBatch) -> None:
+        self.waiting.setdefault((stream, removes), []).append(rows)
+        self.rows += rows.num_rows
+        if self.rows >= _ROWS:
+            self._send()
+
+    def commit(self) -> None:
+        if self.waiting:
+            self._send()
+
+    def _send(self) -> None:
+        with _told(self.patience):
+            self.patience.call(_passing(self._written))
+        self.waiting, self.rows, self.is_first = {}, 0, False
+
+    def _written(self) -> None:
+        """One transaction; whatever goes wrong, nothing of it is there."""
+        with closing(connect(self.path)) as connection:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute("BEGIN IMMEDIATE")
+            if self.is_first:
+                # What an earlier attempt at this task wrote before it failed.
+                _forget(connection, self.checkpoint, self.batch, self.task)
+            for (stream, removes), batches in self.waiting.items():
+                self._put(connection, stream, removes, batches)
+            connection.execute("COMMIT")
+
+    def _put(
+        self,
+        connection: sqlite3.Connection,
+        stream: Stream,
+        removes: bool,
+        batches: list[pa.RecordBatch],
+    ) -> None:
+        import pyarrow as pa
+
         from engine.outputs._values import in_order
         from engine.outputs._values import rows as tuples
 
+        table = pa.Table.from_batches(batches)
+        if removes or stream.is_windowed:
+            statement, first = (_delete if removes else _upsert)(stream), 0
+            table = in_order(stream, table)
+        else:
+            # The transaction is alone, so the ids of its rows follow each other.
+            top = f"SELECT coalesce(max(rowid), 0) FROM {quoted(stream.name)}"
+            statement, first = _insert(stream), connection.execute(top).fetchone()[0] + 1
+        for rows in table.combine_chunks().to_batches(max_chunksize=_TUPLES):
+            connection.executemany(statement, tuples(rows))
+        if first:
+            connection.execute(
+                f"INSERT INTO {_JOURNAL} VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    *(self.checkpoint, stream.name, self.batch, self.task),
+                    *(first, first + table.num_rows - 1),
+                ),
+            )
+
+
+def _forget(
+    connection: sqlite3.Connection, checkpoint: str, batch: int, task: str | None = None
+) -> None:
+    """Removes the rows without a key that this batch and later ones wrote before, or one task of
+    them, and the journal's lines about them."""
+    where = "checkpoint = ? AND batch >= ? AND coalesce(task = ?, TRUE)"
+    values = (checkpoint, batch, task)
+    written = connection.execute(
+        f"SELECT stream, first, last FROM {_JOURNAL} WHERE {where}", values
+    ).fetchall()
+    for stream, first, last in written:
+        connection.execute(
+            f"DELETE FROM {quoted(stream)} WHERE rowid BETWEEN ? AND ?", (first, last)
+        )
+    connection.execute(f"DELETE FROM {_JOURNAL} WHERE {where}", values)
+
+
+def _passing(attempt: Callable[[], None]) -> Callable[[], None]:
+    """The attempt, that raises ``PassingError`` where there may be room, or a turn, later."""
+
+    def tried() -> None:
         try:
-            connection = self._begun()
-            if stream.is_windowed:
-                connection.executemany(_upsert(stream), tuples(in_order(stream, rows)))
-            else:
-                self._append(connection, stream, tuples(rows))
-        except sqlite3.Error as error:
-            raise OutputError(f"output '{self.output}': {self.path}: {error}") from error
+            attempt()
+        except sqlite3.OperationalError as error:
+            if str(error) not in _PASSING:
+                raise
+            raise PassingError(str(error)) from error
 
-    def remove(self, stream: Stream, rows: pa.RecordBatch) -> None:
-        from engine.outputs._values import rows as tuples
+    return tried
 
-        try:
-            rows = rows.select(list(stream.identity))
-            self._begun().executemany(_delete(stream), tuples(rows))
-        except sqlite3.Error as error:
-            raise OutputError(f"output '{self.output}': {self.path}: {error}") from error
 
-    def _begun(self) -> sqlite3.Connection:
-        if self.connection is None:
-            self.connection = connect(self.path)
-            self.connection.execute("PRAGMA synchronous = NORMAL")
-            self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            self.connection.execute("BEGIN IMMEDIATE")
-        return self.connection
-
-    def _append(
-        self, connection: sqlite3.Connection, stream: Stream, rows: list[tuple[Any, ...]]
-    ) -> None:
-        """Inserts rows that have no key; the transaction is alone, so their ids follow."""
-        table = quoted(stream.name)
-        top = connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()[0]
-        connection.executemany(_insert(stream), rows)
-        first = self.written.get(stream.name, (top + 1, 0))[0]
-        self.written[stream.name] = (first, top + len(rows))
-
-    def commit(self) -> None:
-        if self.connection is None:
-            return
-        try:
-            with closing(self.connection) as connection:
-                connection.executemany(
-                    f"INSERT INTO {_JOURNAL} VALUES (?, ?, ?, ?, ?, ?)",
-                    [
-                        (self.checkpoint, stream, self.batch, self.task, *ids)
-                        for stream, ids in self.written.items()
-                    ],
-                )
-                connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise OutputError(f"output '{self.output}': {self.path}: {error}") from error
-
-    def abort(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
+@contextmanager
+def _told(patience: Patience) -> Iterator[None]:
+    """An error of sqlite as a sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(f"{patience.who}: {error}") from error
 
 
 def connect(path: str) -> sqlite3.Connection:
