@@ -6,6 +6,7 @@ import sys
 import benchmarks.analysis
 import benchmarks.fused.run
 import benchmarks.ledger
+import benchmarks.outage
 import benchmarks.soak.run
 import benchmarks.startup.run
 import benchmarks.stores.cassandra
@@ -23,6 +24,7 @@ BENCHMARKS = {
     "ledger": benchmarks.ledger.main,
     "startup": benchmarks.startup.run.main,
     "soak": benchmarks.soak.run.main,
+    "outage": benchmarks.outage.main,
     "influx": benchmarks.stores.influx.main,
     "postgres": benchmarks.stores.postgres.main,
     "redis": benchmarks.stores.redis.main,

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     except RunFailedError as error:
         print(error, file=sys.stderr)
         return 1
-    growth = {name: _growth(points) for name, points in series.items()}
+    growth = {name: growth_of(points) for name, points in series.items()}
     about = f"{options.minutes:g} minutes at {options.rate:,} rows/s, {options.batch:g} s a batch"
     options.plot.write_text(plot(f"soak: {about}", series))
     _write(options, series, growth)
@@ -80,21 +80,27 @@ def _run(options: argparse.Namespace) -> tuple[Cost, dict[str, list[Point]]]:
     trace, report = folder / "trace.jsonl", folder / "report.json"
     command: list[str | Path] = [sys.executable, "-m", "benchmarks.tracing", trace, "engine", "run"]
     command += [CONFIG, "--checkpoint", folder / "checkpoint", "--report", report]
-    environment = {
+    environment = variables(folder, count, options)
+    start = time.time()
+    with _memory(options.every, start) as memory:
+        # The machine may be too slow for the rate: the rows come all the same, later.
+        cost = measure(command, folder / "log", environment, limit=options.minutes * 60 * 3 + 300)
+    check(folder, count)
+    series = {**_of_batches(Trace.read(trace), start), MEMORY: memory}
+    shutil.rmtree(folder)
+    return cost, series
+
+
+def variables(folder: Path, count: int, options: argparse.Namespace) -> dict[str, str]:
+    """What the config names `${...}`: so many rows, at the rate, batch and memory of the options,
+    into `result.sqlite` in the folder."""
+    return {
         "BENCH_ROWS": str(count),
         "BENCH_RATE": str(options.rate),
         "BENCH_BATCH": f"{options.batch:g}",
         "BENCH_RESULT": str(folder / "result.sqlite"),
         "BENCH_MEMORY": options.memory,
     }
-    start = time.time()
-    with _memory(options.every, start) as memory:
-        # The machine may be too slow for the rate: the rows come all the same, later.
-        cost = measure(command, folder / "log", environment, limit=options.minutes * 60 * 3 + 300)
-    _check(folder, count)
-    series = {**_of_batches(Trace.read(trace), start), MEMORY: memory}
-    shutil.rmtree(folder)
-    return cost, series
 
 
 @contextmanager
@@ -136,7 +142,7 @@ def _of_batches(trace: Trace, start: float) -> dict[str, list[Point]]:
     return series
 
 
-def _check(folder: Path, count: int) -> None:
+def check(folder: Path, count: int) -> None:
     """Every row is in a window, late or broken, by the ledger and in the tables.
 
     Raises:
@@ -159,7 +165,7 @@ def _check(folder: Path, count: int) -> None:
         )
 
 
-def _growth(points: Sequence[Point]) -> float | None:
+def growth_of(points: Sequence[Point]) -> float | None:
     """By how many per cent of its mean the second half's straight line rises; None: too short."""
     if not points:
         return None
