@@ -13,6 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tests.jobs import Job
+from tests.receivers import Mailbox, Receiver, receiving, taking_mail
 from tests.servers.alertmanager import AlertmanagerServer
 from tests.servers.cassandra import CassandraNode
 from tests.servers.influx1 import InfluxOne
@@ -193,3 +194,17 @@ def postgres() -> Iterator[PostgresServer]:
 def alertmanager() -> Iterator[AlertmanagerServer]:
     """A real Alertmanager for the whole run; alerts are named by the case that sends them."""
     yield from _running(AlertmanagerServer)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A server of HTTP that takes what is posted."""
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, int]]:
+    """A server of SMTP that keeps what is sent, and its port."""
+    with taking_mail() as found:
+        yield found

@@ -6,19 +6,15 @@ import hashlib
 import hmac
 import json
 import re
+import ssl
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from engine.alerts import Job, Target, Undelivered
 from engine.alerts.alertmanager import Alertmanager
@@ -30,10 +26,9 @@ from engine.alerts.webhook import Webhook
 from engine.outputs import OutputError
 from engine.outputs._notices import Screen
 from engine.template import filled, problems
+from tests.receivers import CLOSED, SECRET, SILENT, Mailbox, Receiver
 from tests.servers.kafka import KafkaBroker
-from tests.servers.process import free_ports
-
-SECRET = "s3cr-et/word"
+from tests.servers.tls import certificate
 
 
 def alert(number: int = 0, **more: Any) -> dict[str, Any]:
@@ -77,61 +72,6 @@ def send(target: Target, alerts: Sequence[dict[str, Any]], job: Job | None = Non
     return left
 
 
-@dataclass
-class Receiver:
-    """A server of HTTP that answers as it is told; 200 when it was told nothing more."""
-
-    port: int = 0
-    answers: list[int] = field(default_factory=list)
-    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def bodies(self) -> list[Any]:
-        return [json.loads(body) for _, _, body in self.requests]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    told = Receiver()
-    asleep = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            told.requests.append((self.path, dict(self.headers), body))
-            answer = told.answers.pop(0) if told.answers else 200
-            if answer == CLOSED:
-                self.close_connection = True
-                self.connection.close()
-                return
-            if answer == SILENT:
-                asleep.wait(30)
-                return
-            self.send_response(answer)
-            if answer == 302:
-                self.send_header("Location", f"{told.url}/elsewhere")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *about: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told.port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield told
-    asleep.set()
-    server.shutdown()
-    server.server_close()
-
-
-CLOSED, SILENT = -1, -2
-
-
 def test_a_webhook_gets_each_alert_once_signed_and_in_order(receiver: Receiver) -> None:
     target = Webhook(url=f"{receiver.url}/hook?key={SECRET}", secret=SECRET,
                      headers={"X-Plant": "north", "X-Token": SECRET})  # fmt: skip
@@ -156,6 +96,54 @@ def test_a_server_that_is_busy_is_tried_again(receiver: Receiver, answer: int) -
     receiver.answers = [answer, answer]
     assert send(Webhook(url=receiver.url, timeout="30 seconds"), [alert(1), alert(2)]) == []
     assert [each["id"] for each in receiver.bodies] == [alert(n)["id"] for n in (1, 1, 1, 2)]
+
+
+def test_a_server_that_asks_for_time_gets_it(receiver: Receiver) -> None:
+    receiver.answers, receiver.retry_after = [429], "3"
+    assert send(Webhook(url=receiver.url, timeout="30 seconds"), [alert(1)]) == []
+    first, second = receiver.times
+    assert second - first >= 3
+    # For longer than there is: it is left alone until the next micro-batch.
+    receiver.answers, receiver.retry_after = [503, 503], "60"
+    left = send(Webhook(url=receiver.url, timeout="30 seconds"), [alert(2)])
+    assert left == [Undelivered(alert(2)["id"], f"{receiver.url} answers 503")]
+    assert len(receiver.requests) == 3
+
+
+def test_a_server_is_trusted_by_an_authority_of_ones_own(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    public, private = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+    url = receiver.url.replace("http:", "https:")
+    (left,) = send(Webhook(url=url), [alert(1)])
+    assert left.reason.startswith(f"{url}: no trust: ")
+    assert send(Webhook(url=url, ca_file=str(public)), [alert(1)]) == []
+    assert send(Alertmanager(url=url, ca_file=str(public)), [alert(1)]) == []
+    assert [path for path, _, _ in receiver.requests] == ["/", "/api/v2/alerts"]
+
+
+def test_what_is_no_file_of_certificates_is_told(tmp_path: Path) -> None:
+    (tmp_path / "no.pem").write_text("nothing")
+
+    def told(target: Target) -> list[tuple[str, str]]:
+        said: list[tuple[str, str]] = []
+        target.check(lambda name, message, hint: said.append((name, message)))
+        return said
+
+    absent, empty = str(tmp_path / "absent.pem"), str(tmp_path / "no.pem")
+    here = {"url": "https://h"}
+    assert told(Webhook(**here, ca_file=absent)) == [
+        ("ca_file", f"'{absent}' cannot be read: no such file or directory")
+    ]
+    assert told(Alertmanager(**here, ca_file=empty)) == [
+        ("ca_file", f"'{empty}' has no certificates")
+    ]
+    unused = [("ca_file", "'ca_file' is of no use without TLS")]
+    assert told(Webhook(url="http://h", ca_file=absent)) == unused
+    assert told(email(25, ca_file=absent)) == unused
 
 
 def test_what_is_refused_is_kept_and_the_others_are_sent(receiver: Receiver) -> None:
@@ -208,8 +196,8 @@ def test_an_alertmanager_is_told_by_its_api(receiver: Receiver) -> None:
             "labels", "annotations", "startsAt", "endsAt"}  # fmt: skip
         assert all(LABEL.match(name) for name in each["labels"])
         assert all(isinstance(value, str) for value in each["labels"].values())
-        for time in (each.get("startsAt"), each.get("endsAt")):
-            assert time is None or datetime.fromisoformat(time.replace("Z", "+00:00"))
+        for at in (each.get("startsAt"), each.get("endsAt")):
+            assert at is None or datetime.fromisoformat(at.replace("Z", "+00:00"))
     first, second, third = receiver.bodies
     (one,) = first
     assert one["labels"] == {
@@ -231,38 +219,6 @@ def test_an_alertmanager_is_told_by_its_api(receiver: Receiver) -> None:
     # What ends has the labels of what began.
     assert second[0]["labels"] == one["labels"]
     assert [(each["labels"]["severity"], "startsAt" in each) for each in third] == [("warn", False)]
-
-
-@dataclass
-class Mailbox:
-    """What an SMTP server has taken."""
-
-    mails: list[Any] = field(default_factory=list)
-    refuse: str | None = None
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        if self.refuse is not None:
-            return self.refuse
-        self.mails.append(envelope)
-        return "250 OK"
-
-
-@pytest.fixture
-def mailbox() -> Iterator[tuple[Mailbox, int]]:
-    box = Mailbox()
-
-    def login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        known = isinstance(data, LoginPassword) and data.password == SECRET.encode()
-        return AuthResult(success=known, handled=known)
-
-    # It asks itself at its port whether it is up: at 0 there is nobody.
-    (port,) = free_ports(1)
-    controller = Controller(
-        box, hostname="127.0.0.1", port=port, authenticator=login, auth_require_tls=False
-    )
-    controller.start()
-    yield box, port
-    controller.stop()
 
 
 def email(port: int, **more: Any) -> Email:
@@ -299,6 +255,17 @@ def test_mails_that_are_refused_are_told_with_the_reason(mailbox: tuple[Mailbox,
     assert "STARTTLS" in left.reason
     (left,) = send(email(1, timeout="0.2 seconds"), [alert(1)])
     assert left.reason == "127.0.0.1 cannot be reached: connection refused"
+
+
+def test_a_mail_that_some_have_got_is_not_sent_again(mailbox: tuple[Mailbox, int]) -> None:
+    box, port = mailbox
+    box.unknown = "b@plant.example"
+    left = send(email(port), [alert(1)])
+    reason = "127.0.0.1: b@plant.example cannot be told"
+    assert left == [Undelivered(alert(1)["id"], reason, partly=True)]
+    assert [each.rcpt_tos for each in box.mails] == [["a@plant.example"]]
+    (left,) = send(email(port, to=("b@plant.example",)), [alert(1)])
+    assert left == Undelivered(alert(1)["id"], "127.0.0.1: nobody of 'to' is known")
 
 
 def test_a_program_gets_the_alert_and_no_shell_sees_it(tmp_path: Path) -> None:

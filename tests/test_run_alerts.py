@@ -12,6 +12,7 @@ import pytest
 
 from tests.jobs import Job, iso
 from tests.kills import _SPARK, finish, kill_at_random
+from tests.receivers import Mailbox, Receiver
 from tests.servers.influx1 import InfluxOne
 from tests.servers.kafka import KafkaBroker
 from tests.test_configs import ANALYSIS
@@ -182,3 +183,43 @@ def test_alerts_go_where_they_are_wanted_and_wait_for_who_is_away(
     job.run("--once")
     assert (job.folder / "late").read_text().splitlines() == [*high, *low]
     assert (job.folder / "crit").read_text().splitlines() == high[1:3], "nothing is told twice"
+
+
+def test_what_cannot_be_told_now_is_told_later_and_what_some_know_is_not_told_again(
+    job: Job,
+    receiver: Receiver,
+    mailbox: tuple[Mailbox, int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    box, port = mailbox
+    box.unknown = "gone@plant.example"
+    path = job.config({"rule": ["key: key", "value: max(value)"], "window": "10 seconds"})
+    whole = json.loads(path.read_text())
+    addresses = {"from": "engine@plant.example", "to": ["shift@plant.example", box.unknown]}
+    whole["analysis"] = {
+        "rule": [{"module": "Threshold", "name": "hot", "options": {"crit": "value > 80"}}],
+        "alert": [
+            {"method": "webhook", "options": {"url": receiver.url, "timeout": "0.2 seconds"}},
+            {"method": "email", "options": {"host": "127.0.0.1", "port": port, "tls": "none"}},
+        ],
+    }
+    whole["analysis"]["alert"][1]["options"] |= addresses
+    path.write_text(json.dumps(whole))
+    receiver.answers = [503] * 100
+    job.arrive(["1000,a,90", "1010,a,90"])
+    job.run("--once")
+    told = capsys.readouterr().err
+    assert f"1 alert could not be delivered yet: {receiver.url} answers 503" in told
+    assert "1 alert did not reach everybody: 127.0.0.1: gone@plant.example cannot be told" in told
+    receiver.answers = []
+    job.arrive(["1020,a,90"])
+    job.run("--once")
+    assert "deliver" not in (told := capsys.readouterr().err), told
+    assert "everybody" not in told
+    assert len({body["id"] for body in receiver.bodies}) == 1
+    job.arrive(["1030,a,90"])
+    before = len(receiver.requests)
+    job.run("--once")
+    # It goes on: nobody is told twice.
+    assert len(receiver.requests) == before
+    assert [each.rcpt_tos for each in box.mails] == [["shift@plant.example"]]

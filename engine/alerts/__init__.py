@@ -60,10 +60,12 @@ class Undelivered:
     Args:
         id: the alert's.
         reason: for people, without secrets.
+        partly: some of those whom the target tells have it: it is not sent again.
     """
 
     id: str
     reason: str
+    partly: bool = False
 
 
 class Sender(Protocol):

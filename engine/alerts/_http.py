@@ -49,13 +49,14 @@ class Http:
 
     Args:
         seconds: how long an answer may take.
+        ca_file: certificates of authorities; the system's when absent.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, ca_file: str | None = None) -> None:
         import urllib3
 
         timeout = urllib3.Timeout(total=max(seconds, 0.1))
-        self.pool = urllib3.PoolManager(timeout=timeout, retries=False)
+        self.pool = urllib3.PoolManager(timeout=timeout, retries=False, ca_certs=ca_file)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
         """Posts, once.
@@ -98,7 +99,9 @@ class Http:
         except ValueError:
             raise RefusedError(f"{place(url)}: the headers cannot be sent") from None
         if answer.status in _PASSING:
-            raise PassingError(f"{place(url)} answers {answer.status}")
+            after = answer.headers.get("Retry-After", "")
+            told = f"{place(url)} answers {answer.status}"
+            raise PassingError(told, float(after) if after.isdigit() else None)
         if not 200 <= answer.status < 300:
             raise RefusedError(f"{place(url)} answers {answer.status}")
         return answer.data

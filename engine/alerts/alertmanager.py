@@ -18,6 +18,7 @@ from engine.alerts._one_by_one import OneByOne, RefusedError
 from engine.config.durations import milliseconds
 from engine.option import option
 from engine.outputs import OutputError, Say
+from engine.outputs._authorities import ca_file_option, check_ca_file
 
 #: What a label's name may not hold.
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_]")
@@ -40,12 +41,14 @@ class Alertmanager(Target):
         "7 days",
         format="duration",
     )
+    ca_file: str | None = ca_file_option()
     timeout: str = option(
         "how long a server that is away may hold up a micro-batch", "5 seconds", format="duration"
     )
 
     def check(self, say: Say, known: Collection[str] | None = None) -> None:
         check_url("url", self.url, say)
+        check_ca_file(self.ca_file, self.url.startswith("https:"), say, "write https")
         if (self.username is None) != (self.password is None):
             say("", "'username' and 'password' belong together", "")
         if milliseconds(self.stands) == 0:
@@ -56,7 +59,7 @@ class Alertmanager(Target):
 
     def open(self, job: Job) -> Sender:
         seconds = milliseconds(self.timeout) / 1000
-        http = Http(seconds)
+        http = Http(seconds, self.ca_file)
         return OneByOne(partial(self._post, http, job.name), seconds, http.close)
 
     def _post(self, http: Http, name: str, alert: Alert) -> None:
@@ -78,7 +81,7 @@ class Alertmanager(Target):
         return headers
 
     def probe(self) -> str:
-        with closing(Http(milliseconds(self.timeout) / 1000)) as http:
+        with closing(Http(milliseconds(self.timeout) / 1000, self.ca_file)) as http:
             try:
                 status = http.get(self._at("status"), self._headers())
             except RefusedError as error:

@@ -11,10 +11,11 @@ from email.utils import localtime
 from typing import Any, ClassVar, Literal
 
 from engine.alerts import Alert, Job, Sender, Target
-from engine.alerts._one_by_one import OneByOne, RefusedError
+from engine.alerts._one_by_one import OneByOne, PartlyError, RefusedError
 from engine.config.durations import milliseconds
 from engine.option import option
 from engine.outputs import Say
+from engine.outputs._authorities import ca_file_option, check_ca_file
 from engine.outputs._patience import PassingError
 from engine.template import filled, problems
 
@@ -42,6 +43,7 @@ class Email(Target):
     body: str = option(
         "with {fields} of the alert", "{message}\n\n{window_start} to {window_end}\n"
     )
+    ca_file: str | None = ca_file_option()
     timeout: str = option(
         "how long a server that is away may hold up a micro-batch", "5 seconds", format="duration"
     )
@@ -56,6 +58,7 @@ class Email(Target):
         ):
             if "@" not in address or any(c.isspace() or c == "," for c in address):
                 say(name, f"'{address}' is no address", "such as shift@plant.example")
+        check_ca_file(self.ca_file, self.tls != "none", say, 'write "tls": "starttls"')
         if (self.username is None) != (self.password is None):
             say("", "'username' and 'password' belong together", "")
 
@@ -78,7 +81,7 @@ class Email(Target):
         try:
             with self._connection() as server:
                 if self.tls == "starttls":
-                    server.starttls(context=ssl.create_default_context())
+                    server.starttls(context=ssl.create_default_context(cafile=self.ca_file))
                 if self.username is not None and self.password is not None:
                     server.login(self.username, self.password)
                 refused = server.send_message(self.message(alert))
@@ -97,13 +100,13 @@ class Email(Target):
             why = getattr(error, "strerror", None) or type(error).__name__
             raise PassingError(f"{self.host} cannot be reached: {why}".lower()) from None
         if refused:
-            raise RefusedError(f"{self.host}: {', '.join(refused)} cannot be told")
+            raise PartlyError(f"{self.host}: {', '.join(refused)} cannot be told")
 
     def _connection(self) -> smtplib.SMTP:
         seconds = max(milliseconds(self.timeout) / 1000, 0.1)
         port = self.port or _PORTS[self.tls]
         if self.tls == "tls":
-            context = ssl.create_default_context()
+            context = ssl.create_default_context(cafile=self.ca_file)
             return smtplib.SMTP_SSL(self.host, port, timeout=seconds, context=context)
         return smtplib.SMTP(self.host, port, timeout=seconds)
 

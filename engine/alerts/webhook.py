@@ -16,6 +16,7 @@ from engine.alerts._one_by_one import OneByOne
 from engine.config.durations import milliseconds
 from engine.option import option
 from engine.outputs import Say
+from engine.outputs._authorities import ca_file_option, check_ca_file
 from engine.template import filled_in, problems
 
 
@@ -38,6 +39,7 @@ class Webhook(Target):
         nonempty=True,
         secret=True,
     )
+    ca_file: str | None = ca_file_option()
     timeout: str = option(
         "how long a server that is away may hold up a micro-batch", "5 seconds", format="duration"
     )
@@ -45,13 +47,14 @@ class Webhook(Target):
     def check(self, say: Say, known: Collection[str] | None = None) -> None:
         check_url("url", self.url, say)
         check_headers(self.headers, say)
+        check_ca_file(self.ca_file, self.url.startswith("https:"), say, "write https")
         for name, text in _strings("template", self.template):
             for message, hint in problems(text, known):
                 say(name, message, hint)
 
     def open(self, job: Job) -> Sender:
         seconds = milliseconds(self.timeout) / 1000
-        http = Http(seconds)
+        http = Http(seconds, self.ca_file)
         return OneByOne(partial(self._post, http), seconds, http.close)
 
     def _post(self, http: Http, alert: Alert) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from engine.config.durations import milliseconds
 from engine.option import option
 from engine.outputs import MALFORMED, Job, Say, Target
+from engine.outputs._authorities import ca_file_option, check_ca_file
 from engine.plan import Column
 
 if TYPE_CHECKING:
@@ -38,12 +38,7 @@ class Cassandra(Target):
     username: str | None = option("the user", None)
     password: str | None = option("the user's password", None, secret=True)
     tls: bool = option("whether the connection is encrypted", False)
-    ca_file: str | None = option(
-        "tls: the certificate that the servers' are judged by, relative to the config; the "
-        "system's when absent",
-        None,
-        format="path",
-    )
+    ca_file: str | None = ca_file_option()
     datacenter: str | None = option("the nearest one: only its nodes are asked", None)
     consistency: Literal[
         "ONE", "TWO", "THREE", "QUORUM", "ALL", "LOCAL_QUORUM", "EACH_QUORUM", "LOCAL_ONE"
@@ -85,10 +80,7 @@ class Cassandra(Target):
             say("keyspace", _no_name(self.keyspace), "it has letters, digits and _, 48 at most")
         if self.ttl is not None and not 1_000 <= milliseconds(self.ttl) <= _LONGEST_MS:
             say("ttl", f"'{self.ttl}' is no time to live", "it is a second to 20 years")
-        if self.ca_file is not None and not self.tls:
-            say("ca_file", "'ca_file' is of no use without 'tls'", 'write "tls": true')
-        elif self.ca_file is not None and not os.path.isfile(self.ca_file):
-            say("ca_file", f"there is no file '{self.ca_file}'", "certificates, as PEM")
+        check_ca_file(self.ca_file, self.tls, say, 'write "tls": true')
 
     def check_streams(self, streams: Mapping[str, Sequence[Column]], say: Say) -> None:
         for name in streams:

@@ -20,6 +20,7 @@ from engine.outputs import (
     Say,
     Target,
 )
+from engine.outputs._authorities import ca_file_option, check_ca_file
 from engine.outputs._influx_place import Place, Point
 from engine.outputs._influx_server import server
 from engine.outputs._patience import START_SECONDS
@@ -56,12 +57,7 @@ class InfluxOptions:
     token: str | None = option("2.x, 3.x: the token", None, secret=True, nonempty=True)
     create: bool = option("1.x, 2.x: make the database or the bucket when it is absent", False)
     tls: bool = option("speak https", False)
-    ca_file: str | None = option(
-        "certificates of authorities that vouch for the server; the system's when absent",
-        None,
-        nonempty=True,
-        format="path",
-    )
+    ca_file: str | None = ca_file_option()
     window_end: bool | None = option(
         "write the window's end as a field, in milliseconds; yes when absent, unless aggregations "
         "share the measurement",
@@ -258,8 +254,7 @@ def _check(options: InfluxOptions, say: Say) -> None:
         say("username", "a user's name cannot have a colon in it", "HTTP ends the name there")
     if options.token is not None and not (options.token.isascii() and options.token.isprintable()):
         say("token", "the token has a character that no token has", "a line break, perhaps")
-    if options.ca_file is not None and not options.tls:
-        say("ca_file", "'ca_file' is of no use without 'tls'", 'write "tls": true')
+    check_ca_file(options.ca_file, options.tls, say, 'write "tls": true')
     rest = options.measurement.replace(_STREAM, "")
     if "{" in rest or "}" in rest:
         say("measurement", "'measurement' has a place that is not known", f"known: {_STREAM}")

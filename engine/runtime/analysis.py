@@ -22,7 +22,7 @@ from engine.alerts import Job
 from engine.plan import ALERTS
 from engine.runtime.checkpoint import KEPT, Checkpoint, Files
 from engine.spark.alarms import alarmed
-from engine.spark.delivery import WAITING, alert_rows, deliver, waiting
+from engine.spark.delivery import REASON, TARGET, WAITING, alert_rows, deliver, waiting
 from engine.spark.judging import ALERT, FAILED, KIND, TEXT, Judging
 from engine.spark.kept import keep, kept
 
@@ -155,11 +155,11 @@ class Analyses:
         left = deliver(reduce(DataFrame.unionByName, going), self.targets, self.job)
         counted = Observation("waiting")
         folder = self._folder(written.batch, "waiting")
-        those = [F.count(F.lit(1)).alias("rows"), F.first("reason").alias("reason")]
-        keep(left.observe(counted, *those), folder)
+        keep(left.observe(counted, *_undelivered()), folder)
+        if number := int(counted.get.get("partly") or 0):
+            self.say(f"{_alerts(number)} did not reach everybody: {counted.get['partly_why']}")
         if number := int(counted.get.get("rows") or 0):
-            plural = "" if number == 1 else "s"
-            self.say(f"{number} alert{plural} could not be delivered yet: {counted.get['reason']}")
+            self.say(f"{_alerts(number)} could not be delivered yet: {counted.get['why']}")
         else:
             self._files.remove(f"{_FOLDER}/{written.batch}/waiting")
 
@@ -183,6 +183,21 @@ def _counts() -> list[Column]:
         F.count_if(failed).alias("failed"),
         F.first(F.when(failed, F.col(TEXT)), ignorenulls=True).alias("why"),
     ]
+
+
+def _undelivered() -> list[Column]:
+    """Of what ``deliver`` gives: the alerts that are sent again, and those that some have."""
+    is_kept = F.col(TARGET).isNotNull()
+    return [
+        F.count_if(is_kept).alias("rows"),
+        F.first(F.when(is_kept, F.col(REASON)), ignorenulls=True).alias("why"),
+        F.count_if(~is_kept).alias("partly"),
+        F.first(F.when(~is_kept, F.col(REASON)), ignorenulls=True).alias("partly_why"),
+    ]
+
+
+def _alerts(number: int) -> str:
+    return f"{number} alert{'' if number == 1 else 's'}"
 
 
 def _windows(judging: Judging, written: Written) -> DataFrame:

@@ -70,7 +70,8 @@ def waiting(alerts: DataFrame, text: str, targets: Sequence[str]) -> DataFrame:
 
 
 def deliver(on_their_way: DataFrame, targets: Mapping[str, plan.Told], job: Job) -> DataFrame:
-    """Sends alerts; gives those that could not be sent, with the reason.
+    """Sends alerts; gives those that could not be sent, with the reason. Those that have reached a
+    part of their receivers have no target any more.
 
     Args:
         targets: who is told, by name.
@@ -108,11 +109,11 @@ class _Deliver:
         if not wanted:
             return
         with closing(target.target.open(self.job)) as sender:
-            reasons = {each.id: each.reason for each in sender.send(wanted)}
+            undelivered = {each.id: each for each in sender.send(wanted)}
         left = [
-            {**row, REASON: reasons[alert["id"]]}
+            {**row, REASON: found.reason, TARGET: None if found.partly else row[TARGET]}
             for row, alert in zip(rows, alerts, strict=True)
-            if alert["id"] in reasons
+            if (found := undelivered.get(alert["id"])) is not None
         ]
         if left:
             yield pa.RecordBatch.from_pylist(left, schema=schema)
