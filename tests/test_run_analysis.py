@@ -11,6 +11,8 @@ import pytest
 
 from tests.jobs import Job, iso
 
+#: Of alerts.
+ORDER = '"rule", window_start, revision'
 #: A count is never null in a window, and is where there is none.
 VALUE = {"rule": ["key: key", "value: max(value)", "n: count()"], "window": "10 seconds"}
 RESETS = {
@@ -404,3 +406,61 @@ def test_alarms_survive_a_restart_of_every_batch(job: Job) -> None:
         (iso(1060), "recovered", "ok"),
     ]
     assert [each[1:] for each in found if each[0] == "d"] == [(iso(1020), "alert", "crit")]
+
+
+def test_a_rule_that_is_as_it_was_goes_on_beside_others_that_are_not(job: Job) -> None:
+    def with_rules(*rules: Mapping[str, Any]) -> None:
+        config(job, *rules, processing={"event_time": "time", "allowed_lateness": "1 minute"})
+
+    def alerts() -> list[tuple[Any, ...]]:
+        found = job.rows("alerts", ORDER)
+        return [(e["rule"], e["window_start"], e["revision"], e["kind"], e["level"]) for e in found]
+
+    hot = rule("Threshold", "hot", crit="value > 80 and n < 2")
+    warm = {"warn": "value > 50"}
+    with_rules(rule("Threshold", "warm", **warm), hot, rule("Threshold", "odd", info="n > 1"))
+    job.arrive(["1000,a,90", "1000,b,1", "1010,a,90"])
+    job.run("--once")
+    first = [("hot", iso(1000), 0, "alert", "crit"), ("warm", iso(1000), 0, "alert", "warn")]
+    assert alerts() == first
+    # Another place, another rule before it, one that is gone, and one that is not as it was.
+    new = rule("Threshold", "new", info="value > 10")
+    with_rules(new, hot, rule("Threshold", "warm", **warm, warn_reset="value < 40"))
+    job.arrive(["1020,a,90"])
+    job.run("--once")
+    new_ones = [("new", iso(1000), 0, "alert", "info"), ("warm", iso(1000), 0, "alert", "warn")]
+    assert sorted(alerts()) == sorted({*first, *new_ones}), "'hot' is told once"
+    # What was told before the change is corrected behind it, and what is new sees the late row too.
+    with_rules(rule("Threshold", "last", info="value > 999"), new, hot)
+    job.arrive(["1021,b,1", "1005,a,1000"])
+    job.run("--once")
+    job.arrive(["1030,a,0", "1040,a,0"])
+    job.run("--once")
+    assert [each[1:] for each in alerts() if each[0] in ("last", "hot")] == [
+        (iso(1000), 0, "alert", "crit"),
+        (iso(1000), 1, "correction", "ok"),
+        (iso(1010), 0, "alert", "crit"),
+        (iso(1030), 0, "recovered", "ok"),
+        (iso(1000), 0, "alert", "info"),
+        (iso(1010), 0, "recovered", "ok"),
+    ]
+    told, corrected, *_ = [each for each in job.rows("alerts", ORDER) if each["rule"] == "hot"]
+    assert corrected["corrects"] == told["id"]
+
+
+def test_a_deadman_that_is_new_knows_who_is_expected_and_who_was_there(job: Job) -> None:
+    config(job, rule("Threshold", "hot", crit="value > 80"))
+    job.arrive(["1000,a,90", "1000,c,1", "1010,a,90", "1010,c,1", "1020,c,1"])
+    job.run("--once")
+    config(
+        job,
+        rule("Threshold", "hot", crit="value > 80"),
+        rule("Deadman", "silent", windows=2, expected=["a", "b"]),
+    )
+    for second in range(1030, 1100, 10):
+        job.arrive([f"{second},c,1"])
+    job.run("--once")
+    rows_of = {name: [each for each in job.rows("alerts") if each["rule"] == name] for name in
+               ("hot", "silent")}  # fmt: skip
+    assert len(rows_of["hot"]) == 1
+    assert sorted(json.loads(each["series"])["key"] for each in rows_of["silent"]) == ["a", "b"]

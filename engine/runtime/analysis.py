@@ -8,6 +8,7 @@ same alerts, with the same ids.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from engine.alerts import Job
 from engine.plan import ALERTS
 from engine.runtime.checkpoint import KEPT, Checkpoint, Files
 from engine.spark.alarms import alarmed
+from engine.spark.carried import carried, without_known
 from engine.spark.delivery import REASON, TARGET, WAITING, alert_rows, deliver, waiting
 from engine.spark.judging import ALERT, FAILED, KIND, TEXT, Judging
 from engine.spark.kept import keep, kept
@@ -120,14 +122,10 @@ class Analyses:
             begins: whether this is the first batch with a row.
         """
         changed = _windows(judging, written)
-        schema = judging.schema(changed.schema)
-        spark, folder = changed.sparkSession, self._folder(written.batch, _name(judging))
-        before = None
-        is_known = self._has(written.batch - 1, _name(judging))
-        if begins or (not is_known and progress_us != _NEVER_US):
-            before = judging.expected(changed, progress_us)
-        elif is_known:
-            before = kept(spark, self._folder(written.batch - 1, _name(judging)), schema)
+        name = _name(judging)
+        folder = self._folder(written.batch, name)
+        before = self._before(judging, changed, written.batch - 1, progress_us, begins)
+        self._files.write(f"{_FOLDER}/{written.batch}/{name}.checks", json.dumps(judging.checks))
         judged = judging.judged(changed, before, progress_us, self.history)
         final = _NEVER_US if written.final_us is None else written.final_us
         counted = Observation("alerts")
@@ -136,8 +134,30 @@ class Analyses:
         if failed := int(counted.get.get("failed") or 0):
             times = "" if failed == 1 else f" ({failed} times in this batch)"
             self.say(f"{counted.get['why']}{times}")
-        told = kept(spark, folder, schema).filter(F.col(KIND) == ALERT)
-        return told, int(counted.get.get("alerts") or 0)
+        found = kept(changed.sparkSession, folder, judging.schema(changed.schema))
+        return found.filter(F.col(KIND) == ALERT), int(counted.get.get("alerts") or 0)
+
+    def _before(
+        self, judging: Judging, changed: DataFrame, batch: int, progress_us: int, begins: bool
+    ) -> DataFrame | None:
+        """What a batch has kept of the windows of an aggregation, and the keys that are expected
+        and not known; None where there is neither."""
+        name, now = _name(judging), judging.checks
+        text = self._files.read(f"{_FOLDER}/{batch}/{name}.checks")
+        if text is None:
+            is_dated = begins or progress_us != _NEVER_US
+            return judging.expected(changed, progress_us) if is_dated else None
+        folder = self._folder(batch, name)
+        found = kept(changed.sparkSession, folder, judging.schema(changed.schema))
+        checks = json.loads(text)
+        expected = None
+        if begins or not set(now) <= set(checks):
+            expected = judging.expected(changed, progress_us)
+        if checks != now:
+            found = carried(found, checks, now, progress_us)
+        if expected is not None:
+            found = found.unionByName(without_known(expected, found, judging.keys))
+        return found
 
     def _deliver(self, written: Written, alerts: Sequence[DataFrame]) -> None:
         """Writes and sends alerts, and those that are still on their way."""
@@ -213,12 +233,8 @@ def _missed(judging: Judging, windows: DataFrame) -> DataFrame | None:
 
 
 def _name(judging: Judging) -> str:
-    """Of an aggregation's folder; another one, with nothing in it, where its rules are others."""
-    told = [
-        judging.aggregation.name,
-        *(f"{rule.name} {rule.module} {rule.target}" for rule in judging.rules),
-    ]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:12]
+    """Of an aggregation's folder."""
+    return hashlib.sha256(judging.aggregation.name.encode()).hexdigest()[:12]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ batch, with their verdicts, until the watermark has passed them too, and nothing
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -138,6 +139,17 @@ class Judging:
         verdicts = F.when(F.col(DUE), self._verdicts(passed)).otherwise(F.col(VERDICTS))
         rows = rows.withColumn(VERDICTS, verdicts)
         return rows.select(*map(field_column, self.columns))
+
+    @property
+    def checks(self) -> list[str]:
+        """What tells each check from any other, in the order of the verdicts: the same for a rule
+        that is as it was."""
+        found: list[str] = []
+        for rule in self.rules:
+            told = hashlib.sha256(f"{rule.name}\0{rule.module}\0{rule.target}".encode()).hexdigest()
+            those = [check for of, check in self._checks if of is rule]
+            found += [f"{told[:16]} {place}" for place in range(len(those))]
+        return found
 
     def alarms(self) -> list[Alarm]:
         """What is known of each check, in the order of the verdicts."""
