@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.servers.influx1 import InfluxOne
 from tests.servers.kafka import KafkaBroker
 from tests.test_configs import ANALYSIS
 
+#: ``KILLS`` in the environment says how often a run is killed, each time at another place.
+KILLS = int(os.environ.get("KILLS", "3"))
 KEYS = ("a", "b")
 BANDS = (("SimpleAnalysis1", "rpm_sum", 5), ("SimpleAnalysis1", "rpm_max", 8))
 AVERAGE = ("AverageAnalysis", "rpm_sum", 4)
@@ -104,13 +107,13 @@ def told(record: Any) -> tuple[Any, ...]:
     return (*about, alert["kind"], *numbers)
 
 
-@pytest.mark.parametrize("kills", [0, 3])
+@pytest.mark.parametrize("kills", [0, KILLS])
 def test_exactly_the_alerts_that_are_due_arrive(
     job: Job, influx1: InfluxOne, kafka: KafkaBroker, kills: int
 ) -> None:
     topic = f"run-alerts-{kills}"
     config(job, influx1, kafka, topic)
-    drawn = random.Random(3)
+    drawn = random.Random(3 if "KILLS" not in os.environ else None)
     windows: dict[tuple[str, int], list[float]] = {}
     for _ in range(kills):
         for _ in range(2):
