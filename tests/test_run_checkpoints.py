@@ -114,6 +114,44 @@ def test_of_several_aggregations_one_comes_and_one_goes(
     assert told in capsys.readouterr().err
 
 
+def test_a_checkpoint_of_another_layout_is_refused(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.config({"name": "w", "rule": ["n: count()"]})
+    job.arrive(["1,a,1"])
+    job.run("--once")
+    (path,) = job.folder.glob("*.checkpoint/*/run.json")
+    text = path.read_text()
+    assert '"layout": 2' in text
+    path.write_text(text.replace('"layout": 2', '"layout": 1'))
+    job.run("--once", status=2)
+    assert "was kept by another version of the engine" in capsys.readouterr().err
+
+
+def test_measures_may_change_places_and_what_is_made_of_their_aggregates(job: Job) -> None:
+    """Spark compares the columns of a state by their types alone: two of one type could go on with
+    each other's numbers."""
+    measures = ["hi: max(value)", "lo: min(value)", "n: count()"]
+    for number, changed in enumerate(
+        [
+            measures,
+            [measures[1], measures[2], measures[0]],
+            [
+                "n: count() / 2",
+                "lo: min(value) * 2 + 1",
+                measures[0],
+                "span: max(value) - min(value)",
+            ],
+        ]
+    ):
+        job.config({"name": "w", "window": "10 seconds", "rule": ["key: key", *changed]})
+        job.arrive([f"{number},a,{value}" for value in ((90, 10) if not number else (50,))])
+        job.run("--once")
+    (row,) = job.rows("w")
+    found = {name: row[name] for name in ("hi", "lo", "n", "span")}
+    assert found == {"hi": 90, "lo": 21, "n": 2.0, "span": 80}
+
+
 def test_lateness_and_rules_may_change_from_here_on(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:

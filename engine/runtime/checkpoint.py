@@ -146,7 +146,7 @@ class Checkpoint:
             return found
         values = json.loads(known)
         held = values.get("config")
-        if held is None or held.keys() != config.keys():
+        if held is None or held.get("layout") != config["layout"]:
             told = "was kept by another version of the engine, or its reset did not end"
             raise MisfitError(f"the checkpoint {folder} {told}; begin anew with --reset")
         judged = verdict(held, config)

@@ -88,7 +88,7 @@ class Grouping:
         entering = self.entering(frame)
         if self.query.deduplicate is not None:
             entering = without_duplicates(entering, self.query, self.units, passed)
-        return entering.groupBy(*self.columns).agg(*self.aggregates())
+        return _in_this_order(entering.groupBy(*self.columns).agg(*self.aggregates()))
 
     def entering(self, frame: DataFrame) -> DataFrame:
         """A row for each window of each row: ``columns``, and the slots' arguments."""
@@ -278,6 +278,17 @@ class Grouping:
         """The keys of an aggregation of a unit, by their names."""
         places = dict(zip((key.name for key in unit.keys), self.key_places(unit), strict=True))
         return [F.col(f"_k{places[key.name]}").alias(key.name) for key in member.keys]
+
+
+def _in_this_order(grouped: DataFrame) -> DataFrame:
+    """The grouping with its slots in the state in the order of its columns, whatever uses them.
+
+    Spark's optimizer puts what stands on a grouping into it, and its state has the columns in the
+    order in which that names them, compared with a checkpoint's by their types alone. So `min` and
+    `max` would change places, and go on with each other's numbers, when the measures do. A filter
+    that is not deterministic stays where it is.
+    """
+    return grouped.filter(F.spark_partition_id() >= 0)
 
 
 def _after(measure: plan.Rule, results: Mapping[str, plan.Reference]) -> plan.Expression:
