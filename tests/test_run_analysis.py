@@ -448,6 +448,20 @@ def test_a_rule_that_is_as_it_was_goes_on_beside_others_that_are_not(job: Job) -
     assert corrected["corrects"] == told["id"]
 
 
+def test_measures_that_are_of_another_type_now_are_judged_on(job: Job) -> None:
+    for rules in (["n: count()"], ["n: count() / 2", "more: count()"], ["more: count()"]):
+        aggregation = {"rule": ["key: key", "value: max(value)", *rules], "window": "10 seconds"}
+        late = {"allowed_lateness": "1 minute"}
+        config(job, rule("Threshold", "r", crit="value > 80"), aggregations=aggregation,
+               processing={"event_time": "time", **late})  # fmt: skip
+        start = 1000 + 20 * job.files
+        job.arrive([f"{start},a,90", f"{start + 10},a,90"])
+        job.run("--once")
+    job.arrive(["1060,a,0", "1070,a,0"])
+    job.run("--once")
+    assert told(job) == [(iso(1000), 0, "alert", "crit"), (iso(1060), 0, "recovered", "ok")]
+
+
 def test_a_deadman_that_is_new_knows_who_is_expected_and_who_was_there(job: Job) -> None:
     config(job, rule("Threshold", "hot", crit="value > 80"))
     job.arrive(["1000,a,90", "1000,c,1", "1010,a,90", "1010,c,1", "1020,c,1"])

@@ -17,13 +17,14 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from engine import plan
 from engine.alerts import Job
 from engine.plan import ALERTS
 from engine.runtime.checkpoint import KEPT, Checkpoint, Files
 from engine.spark.alarms import alarmed
-from engine.spark.carried import carried, without_known
+from engine.spark.carried import carried, fitted, without_known
 from engine.spark.delivery import REASON, TARGET, WAITING, alert_rows, deliver, waiting
 from engine.spark.judging import ALERT, FAILED, KIND, TEXT, Judging
 from engine.spark.kept import keep, kept
@@ -125,7 +126,9 @@ class Analyses:
         name = _name(judging)
         folder = self._folder(written.batch, name)
         before = self._before(judging, changed, written.batch - 1, progress_us, begins)
-        self._files.write(f"{_FOLDER}/{written.batch}/{name}.checks", json.dumps(judging.checks))
+        schema = judging.schema(changed.schema)
+        about = {"checks": judging.checks, "schema": schema.jsonValue()}
+        self._files.write(f"{_FOLDER}/{written.batch}/{name}.about", json.dumps(about))
         judged = judging.judged(changed, before, progress_us, self.history)
         final = _NEVER_US if written.final_us is None else written.final_us
         counted = Observation("alerts")
@@ -134,7 +137,7 @@ class Analyses:
         if failed := int(counted.get.get("failed") or 0):
             times = "" if failed == 1 else f" ({failed} times in this batch)"
             self.say(f"{counted.get['why']}{times}")
-        found = kept(changed.sparkSession, folder, judging.schema(changed.schema))
+        found = kept(changed.sparkSession, folder, schema)
         return found.filter(F.col(KIND) == ALERT), int(counted.get.get("alerts") or 0)
 
     def _before(
@@ -143,16 +146,18 @@ class Analyses:
         """What a batch has kept of the windows of an aggregation, and the keys that are expected
         and not known; None where there is neither."""
         name, now = _name(judging), judging.checks
-        text = self._files.read(f"{_FOLDER}/{batch}/{name}.checks")
+        text = self._files.read(f"{_FOLDER}/{batch}/{name}.about")
         if text is None:
             is_dated = begins or progress_us != _NEVER_US
             return judging.expected(changed, progress_us) if is_dated else None
-        folder = self._folder(batch, name)
-        found = kept(changed.sparkSession, folder, judging.schema(changed.schema))
-        checks = json.loads(text)
+        about, schema = json.loads(text), judging.schema(changed.schema)
+        held, checks = StructType.fromJson(about["schema"]), about["checks"]
+        found = kept(changed.sparkSession, self._folder(batch, name), held)
         expected = None
         if begins or not set(now) <= set(checks):
             expected = judging.expected(changed, progress_us)
+        if held != schema:
+            found = fitted(found, schema)
         if checks != now:
             found = carried(found, checks, now, progress_us)
         if expected is not None:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from engine.plan import WINDOW_END
 from engine.spark.arrow import map_in_arrow
+from engine.spark.expression import field_column
 from engine.spark.judging import ALERT, FAILED, KIND, STATE, TEXT, VERDICTS
 
 if TYPE_CHECKING:
@@ -48,6 +50,21 @@ def carried(
     )
     moved = {str(places[check]): str(n) for n, check in enumerate(now) if check in places}
     return map_in_arrow(rows, _Carried(moved), kept.schema)
+
+
+def fitted(kept: DataFrame, schema: StructType) -> DataFrame:
+    """The rows with the columns of another schema: a measure that is of another type now is made
+    one where it can be, one that is new is null."""
+    columns = []
+    for field in schema:
+        value = F.lit(None)
+        if field.name in kept.columns:
+            value = field_column(field.name)
+            if kept.schema[field.name].dataType == field.dataType:
+                columns.append(value)
+                continue
+        columns.append(value.try_cast(field.dataType).alias(field.name))
+    return kept.select(*columns)
 
 
 def without_known(expected: DataFrame, kept: DataFrame, keys: Sequence[str]) -> DataFrame:
