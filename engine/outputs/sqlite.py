@@ -94,14 +94,13 @@ class OpenSqlite(Open):
         self.patience = Patience(job.output, self.path, job.notices)
         self._run(self._prepare, replace(self.patience, seconds=START_SECONDS))
 
-    def _run(self, act: Callable[..., None], patience: Patience | None = None, *more: Any) -> None:
+    def _run(self, act: Callable[[sqlite3.Connection], None], patience: Patience) -> None:
         """Gives a connection to what begins and ends a transaction, as often as it takes."""
 
         def attempt() -> None:
             with closing(connect(self.path)) as connection:
-                act(connection, *more)
+                act(connection)
 
-        patience = patience or self.patience
         with _told(patience):
             patience.call(_passing(attempt))
 
@@ -117,7 +116,7 @@ class OpenSqlite(Open):
         connection.execute("COMMIT")
 
     def begin(self, batch: Batch) -> Factory:
-        self._run(self._begin, None, batch)
+        self._run(partial(self._begin, batch=batch), self.patience)
         return partial(SqliteWriter, self.path, self.patience, self.job.checkpoint, batch.id)
 
     def _begin(self, connection: sqlite3.Connection, batch: Batch) -> None:
