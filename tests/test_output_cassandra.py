@@ -318,6 +318,6 @@ def test_a_file_that_there_is_not_is_a_problem(place: Place) -> None:
     for options in ({"ca_file": "/no/x.pem"}, {"ca_file": "/no/x.pem", "tls": True}):
         place.target(**options).check(lambda *each: told.append(each))
     assert [each[:2] for each in told] == [
-        ("ca_file", "'ca_file' is of no use without 'tls'"),
-        ("ca_file", "there is no file '/no/x.pem'"),
+        ("ca_file", "'ca_file' is of no use without TLS"),
+        ("ca_file", "'/no/x.pem' cannot be read: no such file or directory"),
     ]
