@@ -1,4 +1,5 @@
-"""Random rows, cut into random batches, through random configs: as the plain model says.
+"""Random rows, cut into random batches, through random configs: as the plain model says. Of those
+in batches the first have the config in one order, and the others in another one.
 
 A run has many aggregations at once, each of them a case; ``WORLDS`` in the environment says how
 many runs there are.
@@ -7,6 +8,7 @@ many runs there are.
 from __future__ import annotations
 
 import os
+import random
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,12 +69,26 @@ def aggregations(draw: st.DrawFn, name: str, kinds: list[str]) -> Aggregation:
 
 @dataclass(frozen=True)
 class World:
-    """A config, and files of rows."""
+    """A config, and files of rows.
+
+    Args:
+        before: so many files come before all of the config is put into another order.
+        order: a seed of that.
+    """
 
     aggregations: tuple[Aggregation, ...]
     lateness: int
     files: tuple[tuple[Row, ...], ...]
     deduplicates: bool
+    before: int
+    order: int
+
+    def configs(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The aggregations, and the same in another order, their measures too."""
+        found = [each.config() for each in self.aggregations]
+        drawn = random.Random(self.order)
+        others = [{**each, "rule": drawn.sample(each["rule"], len(each["rule"]))} for each in found]
+        return found, drawn.sample(others, len(others))
 
 
 @st.composite
@@ -100,7 +116,14 @@ def worlds(draw: st.DrawFn) -> World:
     # Where there are only sessions, Spark has no state, and the rows are read once.
     kinds = draw(st.sampled_from([KINDS, KINDS, KINDS, ["session"]]))
     drawn = tuple(draw(aggregations(f"a{number}", kinds)) for number in range(CASES))
-    return World(drawn, draw(st.sampled_from([0, step, 5 * step])), tuple(files), deduplicates)
+    return World(
+        drawn,
+        draw(st.sampled_from([0, step, 5 * step])),
+        tuple(files),
+        deduplicates,
+        draw(st.integers(1, len(files) - 1)),
+        draw(st.integers(0, 1000)),
+    )
 
 
 @settings(
@@ -119,29 +142,32 @@ def test_what_a_run_gives_is_what_plain_python_says(
     job = Job(tmp_path_factory.mktemp("world"))
     lateness = world.lateness if mode == "--once" else None
     model = Model(world.aggregations, lateness, world.deduplicates)
-    for rows in world.files:
-        job.arrive(
-            f"{row.time},{row.key or ''},{'' if row.value is None else row.value}" for row in rows
+    before = world.before if mode == "--once" else 0
+    for aggregations, files in zip(
+        world.configs(), (world.files[:before], world.files[before:]), strict=True
+    ):
+        for rows in files:
+            job.arrive(_line(row) for row in rows)
+            model.batch(rows)
+        job.config(
+            aggregations,
+            structure={
+                "time": {"index": 0, "type": "long"},
+                "key": {"index": 1, "type": "string"},
+                "value": {"index": 2, "type": "long"},
+            },
+            # `key` and `value` are named, so that no random config leaves the field unused.
+            transformation=["band: value // 7"],
+            streams=["aggregated", "late", "raw"],
+            processing={
+                "allowed_lateness": f"{world.lateness} seconds",
+                "deduplicate": {"by": ["time", "key", "value"], "within": "1 minute"}
+                if world.deduplicates
+                else None,
+            },
         )
-        model.batch(rows)
-    job.config(
-        [each.config() for each in world.aggregations],
-        structure={
-            "time": {"index": 0, "type": "long"},
-            "key": {"index": 1, "type": "string"},
-            "value": {"index": 2, "type": "long"},
-        },
-        # `key` and `value` are named, so that no random config leaves the field unused.
-        transformation=["band: value // 7"],
-        streams=["aggregated", "late", "raw"],
-        processing={
-            "allowed_lateness": f"{world.lateness} seconds",
-            "deduplicate": {"by": ["time", "key", "value"], "within": "1 minute"}
-            if world.deduplicates
-            else None,
-        },
-    )
-    report = job.run(mode)
+        if files:
+            report = job.run(mode)
     assert (report["rows_read"], report["aggregations"]) == model.reported()
     for each in world.aggregations:
         names = [*each.keys, "window_start", "window_end"]
@@ -151,3 +177,7 @@ def test_what_a_run_gives_is_what_plain_python_says(
     names = ["aggregation", "window_start", "window_end", "time", "key", "value"]
     late = Counter(tuple(row[name] for name in names) for row in job.rows("late"))
     assert late == model.late
+
+
+def _line(row: Row) -> str:
+    return f"{row.time},{row.key or ''},{'' if row.value is None else row.value}"
