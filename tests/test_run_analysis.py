@@ -377,6 +377,38 @@ def test_expected_keys_are_missed_and_forgotten(job: Job, mode: str) -> None:
     assert ("a", 1230, "alert") in silences(job)
 
 
+@pytest.mark.parametrize("mode", ["--once", "--batch"])
+def test_an_expected_key_is_missed_from_the_first_window_on(job: Job, mode: str) -> None:
+    config(job, rule("Deadman", windows=2, expected=["x"], retire="30 seconds"))
+    job.arrive(["1003,a,1"])
+    job.arrive(["1013,a,1", "1023,a,1", "1033,a,1"])
+    # When it is forgotten at once, it has been told before.
+    job.arrive([f"{each},a,1" for each in range(1043, 1200, 10)])
+    job.run(mode)
+    assert silences(job) == [("x", 1020, "alert")]
+
+
+@pytest.mark.parametrize("mode", ["--once", "--batch"])
+def test_a_key_that_misses_days_is_told_by_the_calendar(job: Job, mode: str) -> None:
+    """Two of them are missing, one of 23 hours."""
+    days = {**VALUE, "window": {"size": "1 day", "time_zone": "Europe/Athens"}}
+    config(job, rule("Deadman", windows=2, retire="4 days"), aggregations=days)
+    first = 1_774_562_400  # 2026-03-27 in Athens; the clocks change on the 29th
+    job.arrive([f"{first + 5},a,1", f"{first + 7},b,1", f"{first + 7},c,1"])
+    hours = [24, 48, 71, 95, 119]  # when the next days begin
+    for place, each in enumerate(hours):
+        lines = [f"{first + 3600 * each},a,1"]
+        job.arrive([*lines, f"{first + 3600 * each + 1},c,1"] if place == 3 else lines)
+    job.run(mode)
+    found = job.rows("alerts", "window_start, series")
+    assert [(json.loads(e["series"])["key"], e["window_start"], e["kind"]) for e in found] == [
+        ("b", iso(first + 48 * 3600), "alert"),
+        ("c", iso(first + 48 * 3600), "alert"),
+        ("c", iso(first + 95 * 3600), "recovered"),
+    ]
+    assert found[0]["window_end"] == iso(first + 71 * 3600)
+
+
 def test_alarms_survive_a_restart_of_every_batch(job: Job) -> None:
     """A run for each file, with the last commit taken away each time: as if it had been killed."""
     config(

@@ -14,25 +14,25 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.alerts import LEVELS
+from engine.analysis._steps import Steps
 
 ALERT, RECOVERED, REPEAT, CORRECTION = "alert", "recovered", "repeat", "correction"
 
 
 @dataclass(frozen=True)
 class Silence:
-    """When a key is missed; all in microseconds.
+    """When a key is missed.
 
     Args:
         windows: how many must be missing.
-        after_us: from the start of its last window to that of the missing one that is told.
-        size_us: of a window.
+        steps: the windows.
         level: of the alarm.
-        retire_us: how long it is known, from the start of its last window; None: for ever.
+        retire_us: how long it is known, from the start of its last window, in microseconds; None:
+            for ever.
     """
 
     windows: int
-    after_us: int
-    size_us: int
+    steps: Steps
     level: int
     retire_us: int | None = None
 
@@ -182,8 +182,8 @@ def with_silences(
         silence = alarm.silence
         verdict = Verdict(1 << silence.level, 0)
         for start, following in zip(starts, [*starts[1:], None], strict=True):
-            missing = start + silence.after_us
-            is_over = missing + silence.size_us <= progress
+            missing = silence.steps.later(start, silence.windows)
+            is_over = silence.steps.end(missing) <= progress
             if is_over and (following is None or missing < following):
                 found.setdefault(missing, Window(missing, [None] * len(alarms)))
                 found[missing].verdicts = _put(found[missing].verdicts, place, verdict)

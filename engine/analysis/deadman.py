@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from engine import plan
 from engine.analysis import Check, Judged, Level, Rule
+from engine.analysis._steps import Steps
 from engine.config.durations import milliseconds
 from engine.option import option
 from engine.outputs import Say
@@ -39,18 +40,13 @@ class Deadman(Rule):
     )
 
     def check(self, aggregation: plan.Aggregation, say: Say) -> None:
-        if isinstance(aggregation.window, plan.Calendar):
-            say(
-                "",
-                "a deadman counts windows of a fixed length",
-                f"here one is {aggregation.window}",
-            )
-            return
         if not aggregation.keys:
             say("", "a deadman watches keys", f"'{aggregation.name}' has none")
         elif self.expected:
             self._check_expected(aggregation, say)
-        if self.retire is not None and milliseconds(self.retire) <= self.silent_ms(aggregation):
+        if isinstance(aggregation.window, plan.Session) or self.retire is None:
+            return
+        if milliseconds(self.retire) * 1000 <= self.steps(aggregation).longest(self.windows):
             say("retire", "a key would be forgotten before it is missed", "take a longer time")
 
     def _check_expected(self, aggregation: plan.Aggregation, say: Say) -> None:
@@ -62,12 +58,10 @@ class Deadman(Rule):
             if not _is_of(key, of):
                 say(f"expected/{place}", f"the key '{aggregation.keys[0].name}' is {of}", "")
 
-    def silent_ms(self, aggregation: plan.Aggregation) -> int:
-        """How long a key has been silent when it is missed, from the start of its last window."""
-        window = aggregation.window
-        assert isinstance(window, plan.Tumbling | plan.Hopping)
-        step = window.slide_ms if isinstance(window, plan.Hopping) else window.size_ms
-        return self.windows * step
+    def steps(self, aggregation: plan.Aggregation) -> Steps:
+        """The windows that are counted."""
+        assert not isinstance(aggregation.window, plan.Session)
+        return Steps(aggregation.window)
 
     def checks(self, judged: Judged) -> list[Check]:
         from pyspark.sql import functions as F

@@ -159,7 +159,7 @@ class Analyses:
         if held != schema:
             found = fitted(found, schema)
         if checks != now:
-            found = carried(found, checks, now, progress_us)
+            found = carried(found, checks, now, judging.start(progress_us))
         if expected is not None:
             found = found.unionByName(without_known(expected, found, judging.keys))
         return found

@@ -186,20 +186,21 @@ class _Pass:
         return times.cast(pa.int64())
 
     def _is_missed(self, rows: pa.RecordBatch, begins: pa.Array) -> pa.Array:
-        """Whether windows of a key are missing behind a row: before the next, or to this day."""
+        """Whether windows of a key may be missing behind a row: before the next, or to this day."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         starts = self._starts(rows)
-        after_us = min(each.after_us for each in self._silences)
-        size_us = self._silences[0].size_us
+        silences = self._silences
+        after_us = min(each.steps.shortest(each.windows) for each in silences)
+        over_us = min(each.steps.shortest_to_end(each.windows) for each in silences)
         nothing = pa.nulls(1, pa.int64())
         following = pc.if_else(
             pa.concat_arrays([begins.slice(1), pa.array([True])]),
             nothing[0],
             pa.concat_arrays([starts.slice(1), nothing]),
         )
-        to_this_day = pc.less_equal(pc.add(starts, after_us + size_us), self.progress_us)
+        to_this_day = pc.less_equal(pc.add(starts, over_us), self.progress_us)
         before_next = pc.greater(pc.subtract(following, starts), after_us)
         return pc.fill_null(pc.coalesce(before_next, to_this_day), False)
 
@@ -255,8 +256,6 @@ class _Pass:
         """What is left of the rows of a key, and its alerts."""
         keys = {name: rows[0][name] for name in self.stream.keys}
         key = _read(rows, self._verdicts)
-        if self._is_retired(key):
-            return []
         windows = with_silences(self.alarms, key.seen, key.windows, key.missing, self.progress_us)
         row_of = {each.start: key.rows.get(each.start) or self._row(keys, each) for each in windows}
         ends = [_micros(row_of[each.start][WINDOW_END]) for each in windows]
@@ -267,6 +266,8 @@ class _Pass:
         there = [each.start for each in windows[:final] if each.start in key.rows]
         seen = there[-1] if there else key.seen
         left += self._failures(key)
+        if self._is_retired(key):
+            return left
         if found.states or (self._silences and seen is not None):
             text = json.dumps(stored(found.states)) if found.states else None
             when = _time(seen) if seen is not None else None
@@ -298,8 +299,8 @@ class _Pass:
 
     def _row(self, keys: dict[str, Any], window: Window) -> dict[str, Any]:
         """That of a window that is missing."""
-        size_us = self._silences[0].size_us
-        bounds = {WINDOW_START: _time(window.start), WINDOW_END: _time(window.start + size_us)}
+        end = self._silences[0].steps.end(window.start)
+        bounds = {WINDOW_START: _time(window.start), WINDOW_END: _time(end)}
         return {**keys, **bounds, KIND: MISSING}
 
     def _verdicts(self, row: dict[str, Any]) -> list[Verdict | None]:

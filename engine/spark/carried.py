@@ -24,16 +24,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def carried(
-    kept: DataFrame, before: Sequence[str], now: Sequence[str], progress_us: int
-) -> DataFrame:
+def carried(kept: DataFrame, before: Sequence[str], now: Sequence[str], seen_us: int) -> DataFrame:
     """The windows and states that were kept, as the checks that there are now have them.
 
     Args:
         before: the checks in the order of the verdicts, as ``Judging.checks`` has them.
         now: those that there are now.
-        progress_us: the latest event time, in microseconds; from then on a key is missed that
-            nobody has missed before.
+        seen_us: the start of the window, in microseconds, that is taken for the last one of a key
+            which nobody has missed before.
     """
     places = {check: place for place, check in enumerate(before)}
     of = kept.schema[VERDICTS].dataType.elementType  # type: ignore[attr-defined]
@@ -41,7 +39,7 @@ def carried(
         F.get(VERDICTS, F.lit(places[check])) if check in places else F.lit(None).cast(of)
         for check in now
     ]
-    seen = F.when(F.col(KIND) == STATE, F.timestamp_micros(F.lit(progress_us)))
+    seen = F.when(F.col(KIND) == STATE, F.timestamp_micros(F.lit(seen_us)))
     rows = kept.filter(~F.col(KIND).isin(ALERT, FAILED)).withColumns(
         {
             VERDICTS: F.when(F.col(VERDICTS).isNotNull(), F.array(*verdicts)),

@@ -28,6 +28,7 @@ from engine.alerts import LEVELS
 from engine.analysis import Check, Judged, Lookback
 from engine.analysis._alarm import Alarm, Silence
 from engine.analysis._own import Own
+from engine.analysis._steps import Steps
 from engine.analysis.deadman import Deadman
 from engine.config.durations import milliseconds
 from engine.outputs import Stream
@@ -158,11 +159,16 @@ class Judging:
             places.setdefault(rule.name, []).append(place)
         return [_alarm(self.aggregation, rule, check, places) for rule, check in self._checks]
 
+    def start(self, time_us: int) -> int:
+        """The start of the last window that a time is in."""
+        assert not isinstance(self.aggregation.window, plan.Session)
+        return Steps(self.aggregation.window).start(time_us)
+
     def expected(self, changed: DataFrame, since_us: int) -> DataFrame | None:
         """States of keys that are missed though they were never there; None where there are none.
 
         Args:
-            since_us: when their last window is taken to have begun.
+            since_us: a time in what is taken for their last window.
         """
         keys = [key for rule in self.rules for key in getattr(rule.target, "expected", ())]
         if not keys:
@@ -174,7 +180,7 @@ class Judging:
         values = {
             KIND: F.lit(STATE),
             name: F.col("key").cast(of),
-            WINDOW_END: F.timestamp_micros(F.lit(since_us)),
+            WINDOW_END: F.timestamp_micros(F.lit(self.start(since_us))),
         }
         return texts.select(
             *[
@@ -330,9 +336,6 @@ def _alarm(
 
 
 def _silence(aggregation: plan.Aggregation, deadman: Deadman) -> Silence:
-    window = aggregation.window
-    assert isinstance(window, plan.Tumbling | plan.Hopping)
     retire = milliseconds(deadman.retire) * 1000 if deadman.retire else None
-    after_us = deadman.silent_ms(aggregation) * 1000
     level = LEVELS.index(deadman.level)
-    return Silence(deadman.windows, after_us, window.size_ms * 1000, level, retire)
+    return Silence(deadman.windows, deadman.steps(aggregation), level, retire)
