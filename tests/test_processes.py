@@ -126,6 +126,7 @@ def test_ctrl_c_and_sigterm_end_a_run_between_batches_with_its_balance(job: Job)
         assert process.returncode == 0, told
         assert "balanced: every row is accounted for" in told
         assert f"{3 + number} rows read, 1 malformed" in told
+        assert "1 row of 'malformed' kept nowhere: no output takes it" in told
         assert "Exception" not in told
     found = {row["key"]: row["n"] for row in rows(job.database, "w", "key")}
     assert found == {"a": 2, "b": 1}

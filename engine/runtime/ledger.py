@@ -182,12 +182,11 @@ class Ledger:
         return f"{self.batches:,} batch{'' if self.batches == 1 else 'es'}"
 
     def totals(self) -> str:
-        rows = f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
-        return f"{self.counted_batches()}, {rows} read, {self.malformed:,} malformed"
+        return f"{self.counted_batches()}, {_rows(self.rows)} read, {self.malformed:,} malformed"
 
-    def text(self, name: str) -> str:
+    def text(self, query: plan.Query) -> str:
         """The balance for people."""
-        lines = [f"{name}: {self.totals()}"]
+        lines = [f"{query.name}: {self.totals()}"]
         if self.aggregations:
             accounts = self.aggregations.values()
             terms = self.terms
@@ -203,9 +202,20 @@ class Ledger:
                 cells = [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
                 lines.append("  ".join(["", row[0].ljust(widths[0]), *cells]).rstrip())
         for output, number in self.refused.items():
-            lines.append(f"refused by {output}: {number:,} rows, gone to 'malformed'")
+            lines.append(f"refused by {output}: {_rows(number)}, gone to 'malformed'")
+        kept_nowhere = {
+            plan.MALFORMED: self.malformed + sum(self.refused.values()),
+            plan.LATE: sum(each.late for each in self.aggregations.values()),
+        }
+        for stream, number in kept_nowhere.items():
+            if number and not query.takes(stream):
+                lines.append(f"{_rows(number)} of '{stream}' kept nowhere: no output takes it")
         told = self.open_terms()
         lines += [f"the balance does not close: {each}" for each in told]
         if not told:
             lines.append("balanced: every row is accounted for")
         return "\n".join(lines)
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row{'' if number == 1 else 's'}"

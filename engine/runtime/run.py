@@ -110,7 +110,7 @@ class _Running:
     def run(self) -> int:
         ledger = self.ledger()
         self.report.end(ledger)
-        _say(ledger.text(self.query.name))
+        _say(ledger.text(self.query))
         self._say_where()
         return DONE if ledger.is_balanced else FAILED
 
