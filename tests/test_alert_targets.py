@@ -25,6 +25,7 @@ from engine.alerts.stdout import Stdout
 from engine.alerts.webhook import Webhook
 from engine.outputs import OutputError
 from engine.outputs._notices import Screen
+from engine.outputs._patience import PassingError
 from engine.template import filled, problems
 from tests.receivers import CLOSED, SECRET, SILENT, Mailbox, Receiver
 from tests.servers.kafka import KafkaBroker
@@ -110,13 +111,19 @@ def test_a_server_that_asks_for_time_gets_it(receiver: Receiver) -> None:
     assert len(receiver.requests) == 3
 
 
-def test_a_server_is_trusted_by_an_authority_of_ones_own(
-    receiver: Receiver, tmp_path: Path
-) -> None:
-    public, private = certificate(tmp_path)
+def secured(receiver: Receiver, folder: Path) -> Path:
+    """The receiver speaks TLS from now on; the certificate of its authority."""
+    public, private = certificate(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(public, private)
     receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+    return public
+
+
+def test_a_server_is_trusted_by_an_authority_of_ones_own(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    public = secured(receiver, tmp_path)
     url = receiver.url.replace("http:", "https:")
     (left,) = send(Webhook(url=url), [alert(1)])
     assert left.reason.startswith(f"{url}: no trust: ")
@@ -169,9 +176,23 @@ def test_a_server_that_is_away_holds_nobody_up_for_long(receiver: Receiver) -> N
 
 
 def test_a_server_that_is_not_there_is_told_without_its_secrets() -> None:
-    url = f"http://127.0.0.1:1/{SECRET}"
-    (left,) = send(Webhook(url=url, timeout="0.2 seconds"), [alert(1)])
+    target = Webhook(url=f"http://127.0.0.1:1/{SECRET}", timeout="0.2 seconds")
+    (left,) = send(target, [alert(1)])
     assert left.reason == "http://127.0.0.1:1 cannot be reached: connection refused"
+    with pytest.raises(PassingError, match=f"^{left.reason}$"):
+        target.probe()
+
+
+def test_a_server_is_asked_without_a_post(receiver: Receiver, tmp_path: Path) -> None:
+    told = "takes connections; nothing was posted"
+    target = Webhook(url=f"{receiver.url}/{SECRET}")
+    assert target.probe() == f"{receiver.url}: {told}"
+    public = secured(receiver, tmp_path)
+    url = receiver.url.replace("http:", "https:")
+    assert Webhook(url=url, ca_file=str(public)).probe() == f"{url}: {told}"
+    with pytest.raises(OutputError, match=f"^{url}: no trust: "):
+        Webhook(url=url).probe()
+    assert receiver.requests == []
 
 
 LABEL = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
@@ -255,6 +276,20 @@ def test_mails_that_are_refused_are_told_with_the_reason(mailbox: tuple[Mailbox,
     assert "STARTTLS" in left.reason
     (left,) = send(email(1, timeout="0.2 seconds"), [alert(1)])
     assert left.reason == "127.0.0.1 cannot be reached: connection refused"
+
+
+def test_a_server_of_mail_is_asked_without_a_mail(mailbox: tuple[Mailbox, int]) -> None:
+    box, port = mailbox
+    told = "127.0.0.1: takes mail of engine@plant.example for a@plant.example, b@plant.example"
+    assert email(port, username="u", password=SECRET).probe() == told
+    with pytest.raises(OutputError, match=r"^127\.0\.0\.1: wrong user or password$"):
+        email(port, username="u", password="x").probe()
+    box.unknown = "b@plant.example"
+    with pytest.raises(OutputError, match=r"^127\.0\.0\.1: b@plant\.example cannot be told$"):
+        email(port).probe()
+    with pytest.raises(PassingError, match="connection refused"):
+        email(1).probe()
+    assert box.mails == []
 
 
 def test_a_mail_that_some_have_got_is_not_sent_again(mailbox: tuple[Mailbox, int]) -> None:

@@ -55,7 +55,8 @@ class Http:
     def __init__(self, seconds: float, ca_file: str | None = None) -> None:
         import urllib3
 
-        timeout = urllib3.Timeout(total=max(seconds, 0.1))
+        self._seconds, self._ca_file = max(seconds, 0.1), ca_file
+        timeout = urllib3.Timeout(total=self._seconds)
         self.pool = urllib3.PoolManager(timeout=timeout, retries=False, ca_certs=ca_file)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
@@ -77,6 +78,30 @@ class Http:
             return json.loads(self._asked("GET", url, None, headers))
         except ValueError:
             raise RefusedError(f"{place(url)}: what it answers is no JSON") from None
+
+    def reach(self, url: str) -> None:
+        """Opens a connection, by TLS where the address says so, and asks for nothing.
+
+        Raises:
+            PassingError, RefusedError: as by ``post``.
+        """
+        import socket
+        import ssl
+
+        parts = urlsplit(url)
+        host, is_tls = parts.hostname or "", parts.scheme == "https"
+        address = host, parts.port or (443 if is_tls else 80)
+        try:
+            with socket.create_connection(address, self._seconds) as bare:
+                if is_tls:
+                    context = ssl.create_default_context(cafile=self._ca_file)
+                    context.wrap_socket(bare, server_hostname=host).close()
+        except TimeoutError:
+            raise PassingError(f"{place(url)} does not answer in time") from None
+        except ssl.SSLError as error:
+            raise RefusedError(f"{place(url)}: no trust: {_reason(error)}") from None
+        except OSError as error:
+            raise PassingError(f"{place(url)} cannot be reached: {_reason(error)}") from None
 
     def _asked(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]

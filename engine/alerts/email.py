@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import localtime
@@ -14,7 +15,7 @@ from engine.alerts import Alert, Job, Sender, Target
 from engine.alerts._one_by_one import OneByOne, PartlyError, RefusedError
 from engine.config.durations import milliseconds
 from engine.option import option
-from engine.outputs import Say
+from engine.outputs import OutputError, Say
 from engine.outputs._authorities import ca_file_option, check_ca_file
 from engine.outputs._patience import PassingError
 from engine.template import filled, problems
@@ -78,13 +79,45 @@ class Email(Target):
         return found
 
     def _mail(self, alert: Alert) -> None:
+        with self._server() as server:
+            refused = server.send_message(self.message(alert))
+        if refused:
+            raise PartlyError(f"{self.host}: {', '.join(refused)} cannot be told")
+
+    def probe(self) -> str:
+        try:
+            with self._server() as server:
+                self._offer(server)
+        except RefusedError as error:
+            raise OutputError(str(error)) from None
+        return f"{self.host}: takes mail of {self.sender} for {', '.join(self.to)}"
+
+    def _offer(self, server: smtplib.SMTP) -> None:
+        """Names who a message would be from and who would get it, and sends none."""
+        server.ehlo_or_helo_if_needed()
+        code, _ = server.mail(self.sender)
+        if code != 250:
+            raise RefusedError(f"{self.host} answers {code}: '{self.sender}' may not send there")
+        unknown = [each for each in self.to if server.rcpt(each)[0] not in (250, 251)]
+        server.rset()
+        if unknown:
+            raise RefusedError(f"{self.host}: {', '.join(unknown)} cannot be told")
+
+    @contextmanager
+    def _server(self) -> Iterator[smtplib.SMTP]:
+        """The server, which knows who we are.
+
+        Raises:
+            PassingError: it is away or busy, now or in the block.
+            RefusedError: it takes no message of ours, or not this one.
+        """
         try:
             with self._connection() as server:
                 if self.tls == "starttls":
                     server.starttls(context=ssl.create_default_context(cafile=self.ca_file))
                 if self.username is not None and self.password is not None:
                     server.login(self.username, self.password)
-                refused = server.send_message(self.message(alert))
+                yield server
         except smtplib.SMTPAuthenticationError:
             raise RefusedError(f"{self.host}: wrong user or password") from None
         except smtplib.SMTPRecipientsRefused:
@@ -99,8 +132,6 @@ class Email(Target):
         except (smtplib.SMTPException, OSError) as error:
             why = getattr(error, "strerror", None) or type(error).__name__
             raise PassingError(f"{self.host} cannot be reached: {why}".lower()) from None
-        if refused:
-            raise PartlyError(f"{self.host}: {', '.join(refused)} cannot be told")
 
     def _connection(self) -> smtplib.SMTP:
         seconds = max(milliseconds(self.timeout) / 1000, 0.1)

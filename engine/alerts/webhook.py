@@ -6,16 +6,17 @@ import hashlib
 import hmac
 import json
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 from engine.alerts import Alert, Job, Sender, Target
 from engine.alerts._http import Http, check_headers, check_url, place
-from engine.alerts._one_by_one import OneByOne
+from engine.alerts._one_by_one import OneByOne, RefusedError
 from engine.config.durations import milliseconds
 from engine.option import option
-from engine.outputs import Say
+from engine.outputs import OutputError, Say
 from engine.outputs._authorities import ca_file_option, check_ca_file
 from engine.template import filled_in, problems
 
@@ -66,6 +67,14 @@ class Webhook(Target):
             digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
             headers["X-Signature-256"] = f"sha256={digest}"
         http.post(self.url, body, headers)
+
+    def probe(self) -> str:
+        with closing(Http(milliseconds(self.timeout) / 1000, self.ca_file)) as http:
+            try:
+                http.reach(self.url)
+            except RefusedError as error:
+                raise OutputError(str(error)) from None
+        return f"{place(self.url)}: takes connections; nothing was posted"
 
     def described(self) -> dict[str, Any]:
         return {"to": place(self.url)}
