@@ -20,8 +20,10 @@ run: $(VENV)/.installed ## install, then run a config on the built-in simulator 
 test: lint ## lint, then every test, real servers included
 	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
-chaos: venv ## a run killed a hundred times (ARGS=300: three hundred), beside one left alone
+chaos: export WORLDS ?= 80
+chaos: venv ## a run killed a hundred times (ARGS=300: three hundred), and two thousand random configs
 	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m tests.kills $(ARGS)
+	@home=$$(.ci/java) && JAVA_HOME=$$home $(BIN)/python -m pytest tests/test_properties.py
 
 lint: venv ## ruff, mypy and the direction of the imports
 	$(BIN)/ruff check $(wildcard $(CHECKED))
