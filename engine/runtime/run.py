@@ -246,8 +246,12 @@ class _Running:
                     query.stop()
                     return
         except StreamingQueryException as error:
-            if "StopRequested" not in str(error) and not batches.is_stale:
-                raise
+            if "StopRequested" in str(error) or batches.is_stale:
+                return
+            if stopping.wanted.is_set():
+                # What ends all processes at once ends those too that the batch was waiting for.
+                _say("the batch that was under way did not end; it is read again by the next run")
+            raise
 
     def _say_where(self) -> None:
         for output in self.query.outputs:

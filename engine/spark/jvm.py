@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from py4j.java_gateway import JavaGateway
 from pyspark import SparkConf, SparkContext
@@ -171,6 +174,25 @@ class _Screen:
         return "".join(self._said)
 
 
+class _Deaf(dict[str, Any]):
+    """Options of a process that does not hear SIGTERM, as pyspark lets its JVM not hear Ctrl-C.
+
+    What ends a group of processes, as `timeout` does, would end the JVM in the middle of a batch
+    that the run is waiting for. It goes when this process does.
+    """
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name == "preexec_fn":
+            super().__setitem__(name, partial(_deafened, value))
+        else:
+            super().__setitem__(name, value)
+
+
+def _deafened(first: Callable[[], None]) -> None:
+    first()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 @contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
     """The process's environment with changes, put back afterwards."""
@@ -203,10 +225,10 @@ def start(launch: Mapping[str, str]) -> None:
 def _gateway(conf: SparkConf) -> JavaGateway:
     screen = _Screen()
     options = f"{_LAUNCHER_OPTIONS} {os.environ.get('SPARK_LAUNCHER_OPTS', '')}".strip()
-    streams = {"stdout": screen.writing, "stderr": screen.writing}
+    started = _Deaf(stdout=screen.writing, stderr=screen.writing)
     try:
         with _environment({"SPARK_LAUNCHER_OPTS": options}):
-            gateway = launch_gateway(conf, popen_kwargs=streams)
+            gateway = launch_gateway(conf, popen_kwargs=started)
     except PySparkRuntimeError:
         os.close(screen.writing)
         raise JvmNotStarted(screen.kept()) from None
