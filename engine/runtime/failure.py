@@ -40,7 +40,10 @@ _KNOWN = (
     ),
     (r"java\.net\.ConnectException: Connection refused", "connection refused; is it running?"),
     (r"java\.net\.UnknownHostException: ([^\n]+)", "there is no host '{0}'"),
-    (r"No space left on device", "the disk is full"),
+    (
+        r"No space left on device",
+        "the disk is full, of the checkpoint or of Spark's files; a run goes on when there is room",
+    ),
     (r"java\.lang\.OutOfMemoryError", "out of memory; set 'spark.driver.memory' in 'engine.spark'"),
     (r"Permission denied", "permission denied"),
     (

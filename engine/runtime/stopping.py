@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+#: Seconds in which a signal that comes again is the same: `timeout` sends it to a process, and then
+#: to its whole group.
+_ONE = 1.0
 
 
 class StopRequested(Exception):
@@ -20,6 +26,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self.wanted = threading.Event()
+        self._since = -math.inf
 
     def refuse_batch(self) -> None:
         """Called when a batch begins.
@@ -44,8 +51,11 @@ class Stopping:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.wanted.is_set():
+            if time.monotonic() - self._since < _ONE:
+                return
             # Who waits for the JVM would log this, as an error and with a traceback.
             logging.disable()
             raise KeyboardInterrupt
+        self._since = time.monotonic()
         self.wanted.set()
         print("\nstopping when the batch has ended; once more to stop at once", file=sys.stderr)
