@@ -4,6 +4,7 @@ import signal
 import sys
 
 import benchmarks.analysis
+import benchmarks.end_to_end
 import benchmarks.fused.run
 import benchmarks.ledger
 import benchmarks.outage
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "startup": benchmarks.startup.run.main,
     "soak": benchmarks.soak.run.main,
     "outage": benchmarks.outage.main,
+    "end_to_end": benchmarks.end_to_end.main,
     "influx": benchmarks.stores.influx.main,
     "postgres": benchmarks.stores.postgres.main,
     "redis": benchmarks.stores.redis.main,

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,15 +29,10 @@ import duckdb
 from benchmarks import traced
 from benchmarks.measure import RunFailedError
 from benchmarks.rounds import line
+from benchmarks.stores.places import PLACES
 from benchmarks.w1 import data
 from benchmarks.w1 import run as w1
-from tests import stores
-from tests.servers.cassandra import CassandraNode
-from tests.servers.influx1 import InfluxOne
-from tests.servers.influx2 import InfluxTwo
-from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerUnavailableError
-from tests.servers.redis import RedisServer
 
 START = 1_700_000_040
 """The first window's start, in epoch seconds; a window lasts a minute."""
@@ -47,28 +42,8 @@ EVERY = 1000
 """One key of so many jumps."""
 RULES = ("against the last", "against three", "limit")
 
-_LOGIN = {"username": "${USER}", "password": "${PASSWORD}"}
-_AT = {"host": "${HOST}", "port": "${PORT}"}
-STORES: dict[str, tuple[Callable[[], Any] | None, Callable[..., stores.Store], dict[str, Any]]] = {
-    "sqlite": (None, stores.sqlite, {"path": "${RESULT}"}),
-    "influx1": (InfluxOne, stores.influx, {**_AT, **_LOGIN, "database": "${DATABASE}"}),
-    "influx2": (
-        InfluxTwo,
-        stores.influx,
-        {**_AT, "org": "${ORG}", "token": "${TOKEN}", "bucket": "${DATABASE}"},
-    ),
-    "redis": (RedisServer, stores.redis, {**_AT, "key": "${PREFIX}:{keys}:{measure}"}),
-    "postgres": (
-        PostgresServer,
-        stores.postgres,
-        {**_AT, **_LOGIN, "database": "${DATABASE}", "schema": "${SCHEMA}"},
-    ),
-    "cassandra": (
-        CassandraNode,
-        stores.cassandra,
-        {"hosts": ["${HOST}"], "port": "${PORT}", "keyspace": "${KEYSPACE}", "create": True},
-    ),
-}
+STORES = [name for name in PLACES if name not in ("parquet", "kafka")]
+"""Those that answer what was."""
 
 
 @dataclass(frozen=True)
@@ -92,20 +67,23 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--windows", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES)
     options = parser.parse_args(arguments)
     try:
         w1.warm_up()
         rows = files(options.keys, options.windows)
-        print(line(["store", "plain, s", "analysed, s", "analysis, s", "CPU-s", "alerts after, s"]))
-        print(line(["---"] * 6), flush=True)
+        heads = ["store", "plain, s", "analysed, s", "analysis, s", "share", "CPU-s"]
+        heads.append("alerts after, s")
+        print(line(heads))
+        print(line(["---"] * len(heads)), flush=True)
         for name in options.stores:
             print(line(_of_store(name, rows, options)), flush=True)
     except (RunFailedError, ServerUnavailableError) as error:
         print(error, file=sys.stderr)
         return 1
     print(
-        "\nmedians for a window of all keys; alerts after: from the batch's start, first and last"
+        "\nmedians for a window of all keys; share: of the analysis in that time; alerts after: "
+        "from the batch's start, first and last"
     )
     return 0
 
@@ -134,13 +112,13 @@ def files(keys: int, windows: int) -> Path:
 
 def _of_store(name: str, rows: Path, options: argparse.Namespace) -> list[str]:
     found: dict[bool, list[Took]] = {False: [], True: []}
-    server, place, _ = STORES[name]
+    place = PLACES[name]
     with ExitStack() as held:
-        there = held.enter_context(server()) if server is not None else None
+        there = held.enter_context(place.server()) if place.server else None
         for _ in range(options.rounds):
             for is_analysed in found:
                 folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=data.cache_folder()))
-                told = dict(place(there, folder).told)
+                told = place.empty(there, folder)
                 found[is_analysed].append(_run(name, rows, folder, told, is_analysed, options))
                 shutil.rmtree(folder)
     middle = {
@@ -151,7 +129,9 @@ def _of_store(name: str, rows: Path, options: argparse.Namespace) -> list[str]:
     delays = [delay for each in found[True] for delay in each.delays]
     return [
         name,
-        *(f"{each:.1f}" for each in (plain, analysed, analysed - plain, more_cpu - cpu)),
+        *(f"{each:.1f}" for each in (plain, analysed, analysed - plain)),
+        f"{1 - plain / analysed:.0%}",
+        f"{more_cpu - cpu:.1f}",
         f"{min(delays):.1f} to {max(delays):.1f}",
     ]
 
@@ -172,7 +152,6 @@ def _run(
         config.write_text(json.dumps(_config(name, rows, port if is_analysed else None)))
         program: list[str | Path] = ["engine", "run", config, "--once"]
         program += ["--checkpoint", folder / "checkpoint"]
-        told["RESULT"] = str(folder / "result.sqlite")
         traced.run(folder, program, options.keys * options.windows, 1, told)
     trace = traced.Trace.read(folder / "trace.jsonl")
     # The first batches make tables and series, and nothing is warm.
@@ -210,8 +189,6 @@ def _delays(
 
 
 def _config(name: str, rows: Path, port: int | None) -> dict[str, Any]:
-    method = name.rstrip("12")
-    output = {"method": method, "options": STORES[name][2], "main": True}
     config: dict[str, Any] = {
         "name": "analysis",
         "input": {
@@ -223,7 +200,7 @@ def _config(name: str, rows: Path, port: int | None) -> dict[str, Any]:
             },
             "options": {"path": str(rows), "max_files_per_batch": 1},
         },
-        "outputs": [output],
+        "outputs": [{**PLACES[name].output, "main": True}],
         "processing": {
             "event_time": "time",
             "aggregations": {

@@ -91,7 +91,7 @@ def _contender(variant: Variant, scale: float, files_per_batch: int) -> Contende
     def run(folder: Path) -> Figures:
         config = folder / "config.json"
         config.write_text(json.dumps(_config(variant.streams)))
-        figures = traced.engine(folder, config, rows, scale, files_per_batch, variant.ledger)
+        figures = traced.engine(folder, config, rows, scale, files_per_batch, ledger=variant.ledger)
         tables.same(folder / "result.sqlite", w1.RESULT, windows)
         if "late" in variant.streams:
             tables.same(folder / "result.sqlite", _FOUND_LATE, late)

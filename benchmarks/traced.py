@@ -89,12 +89,14 @@ def engine(
     rows: Path,
     scale: float,
     files_per_batch: int,
+    told: Mapping[str, str] | None = None,
     ledger: bool = True,
 ) -> Figures:
     """Runs a config of the engine over files, once, and sees that its balance closes.
 
     The config finds the files as `${BENCH_ROWS}`, `${BENCH_FILES_PER_BATCH}`, and as
-    `${BENCH_RESULT}` the place of its sqlite file, `result.sqlite` in the folder.
+    `${BENCH_RESULT}` the place of its sqlite file, `result.sqlite` in the folder; and more that it
+    is `told`.
     """
     report = folder / "report.json"
     program: list[str | Path] = ["engine", "run", config, "--once"]
@@ -103,6 +105,7 @@ def engine(
         "BENCH_ROWS": str(rows),
         "BENCH_FILES_PER_BATCH": str(files_per_batch),
         "BENCH_RESULT": str(folder / "result.sqlite"),
+        **(told or {}),
     }
     total = data.rows_at(scale)
     figures = run(folder, program, total, files_per_batch, environment, ledger)
