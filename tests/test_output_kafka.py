@@ -12,10 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from kafka.partitioner.default import murmur2 as theirs
 
 from engine.check import check
 from engine.outputs import Batch, Job, OutputError, Stream, Writer
 from engine.outputs._kafka_client import settings
+from engine.outputs._kafka_partition import murmur2
 from engine.outputs._notices import Notices
 from engine.outputs.kafka import Kafka
 from engine.plan import Column
@@ -89,6 +93,25 @@ def test_a_record_is_keyed_by_series_and_start_and_says_its_stream(kafka: KafkaB
         "hot": True,
     }
     assert list(found[second].headers) == [("stream", b"w")]
+
+
+def test_a_key_has_the_partition_that_every_client_gives_it(kafka: KafkaBroker) -> None:
+    rows = [(10 * number, "k" * (number % 9), 1, True) for number in range(200)]
+    for partitions in (1, 5):
+        ours, plain = f"ours-{partitions}", f"plain-{partitions}"
+        with writing(to(kafka, ours, partitions=partitions)) as writer:
+            writer.write(WINDOWS, windows(rows))
+        kafka.create_topic(plain, partitions)
+        found = {record.key: record.partition for record in kafka.consume(ours)}
+        kafka.produce(plain, [(key, b"x") for key in found])
+        assert found == {record.key: record.partition for record in kafka.consume(plain)}
+        assert len(set(found.values())) == partitions
+
+
+@given(st.binary(max_size=40))
+@example(b"")
+def test_a_key_has_the_hash_that_every_client_gives_it(key: bytes) -> None:
+    assert murmur2(key) & 0xFFFFFFFF == theirs(key) & 0xFFFFFFFF
 
 
 def test_delimited_records_are_what_the_input_reads(kafka: KafkaBroker) -> None:

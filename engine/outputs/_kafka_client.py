@@ -158,6 +158,8 @@ class Brokers:
         """A producer that sends each record once and until it is acknowledged."""
         from kafka import KafkaProducer
 
+        from engine.outputs._kafka_partition import ByKey
+
         own = {
             "acks": "all",
             "enable_idempotence": True,
@@ -171,7 +173,8 @@ class Brokers:
             "max_block_ms": self.timeout_ms,
         }
         return self._made(
-            KafkaProducer, {"linger_ms": 5, "batch_size": 131_072, **self.options, **own}
+            KafkaProducer,
+            {"linger_ms": 5, "batch_size": 131_072, "partitioner": ByKey(), **self.options, **own},
         )
 
     def admin(self) -> Any:
