@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from engine.outputs import Batch, Job, OutputError, Stream, Writer
+from engine.outputs import Batch, Job, OutputError, Stream, Writer, _sqlite_table
 from engine.outputs import sqlite as output
 from engine.outputs._notices import Notices
 from engine.outputs.sqlite import OpenSqlite, Sqlite
@@ -127,7 +127,7 @@ def test_windows_that_are_no_more_are_removed(opened: OpenSqlite) -> None:
 def test_a_file_that_another_program_writes_to_is_waited_for_and_told(
     opened: OpenSqlite, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(_sqlite_table, "_BUSY_SECONDS", 0.05)
     task = writer(opened)
     task.write(RAW, raw(1))
     other = sqlite3.connect(opened.path, isolation_level=None)

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from engine.outputs import OutputError, Stream
 from engine.outputs._names import quoted
+from engine.outputs._sqlite_table import column_names, connect
 from engine.outputs._values import iso, texts
-from engine.outputs.sqlite import column_names, connect
 from engine.plan import WINDOW_START
 from engine.spark.arrow import ARROW
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,17 +25,14 @@ from engine.outputs import (
 )
 from engine.outputs._names import quoted, task_name
 from engine.outputs._patience import START_SECONDS, PassingError, Patience
-from engine.types import Type
+from engine.outputs._sqlite_table import connect, deletion, insertion, make_table, upsert
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_TYPES = {Type.STRING: "TEXT", Type.TIMESTAMP: "TEXT", Type.FLOAT: "REAL", Type.DOUBLE: "REAL"}
 #: Which rows a task of a micro-batch wrote into tables that have no key, so that a replay can
 #: replace them: by checkpoint, because another one counts its batches from 0 again.
 _JOURNAL = "_ts_engine_batches"
-#: Writers of one file take turns; each waits so long for the others before it says so.
-_BUSY_SECONDS = 60
 #: What sqlite says of a disk on which somebody may make room, and of a file that another program
 #: writes to.
 _PASSING = ("database or disk is full", "database is locked")
@@ -112,7 +109,7 @@ class OpenSqlite(Open):
             "batch INTEGER, task TEXT, first INTEGER, last INTEGER)"
         )
         for stream in self.job.streams:
-            _make_table(connection, stream)
+            make_table(connection, stream)
         connection.execute("COMMIT")
 
     def begin(self, batch: Batch) -> Factory:
@@ -205,12 +202,12 @@ class SqliteWriter(Writer):
 
         table = pa.Table.from_batches(batches)
         if removes or stream.is_windowed:
-            statement, first = (_delete if removes else _upsert)(stream), 0
+            statement, first = (deletion if removes else upsert)(stream), 0
             table = in_order(stream, table)
         else:
             # The transaction is alone, so the ids of its rows follow each other.
             top = f"SELECT coalesce(max(rowid), 0) FROM {quoted(stream.name)}"
-            statement, first = _insert(stream), connection.execute(top).fetchone()[0] + 1
+            statement, first = insertion(stream), connection.execute(top).fetchone()[0] + 1
         for rows in table.combine_chunks().to_batches(max_chunksize=_TUPLES):
             connection.executemany(statement, tuples(rows))
         if first:
@@ -261,85 +258,3 @@ def _told(patience: Patience) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise OutputError(f"{patience.who}: {error}") from error
-
-
-def connect(path: str) -> sqlite3.Connection:
-    """A connection that commits each statement, and waits for its turn."""
-    return sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-
-
-def columns(names: Iterable[str]) -> list[str]:
-    """The columns' names in the table: sqlite takes ``id`` and ``ID`` for one, so the second
-    becomes ``ID_2``.
-
-    Example:
-        >>> columns(["id", "ID"])
-        ['id', 'ID_2']
-    """
-    found: list[str] = []
-    taken: set[str] = set()
-    for name in names:
-        unique, count = name, 1
-        while unique.lower() in taken:
-            count += 1
-            unique = f"{name}_{count}"
-        taken.add(unique.lower())
-        found.append(unique)
-    return found
-
-
-def column_names(stream: Stream) -> list[str]:
-    """The columns' names in the stream's table, in the stream's order."""
-    return columns(column.name for column in stream.columns)
-
-
-def _primary(stream: Stream) -> list[str]:
-    """The names in the table of what identifies a window's row: its keys and its start."""
-    named = dict(zip((each.name for each in stream.columns), column_names(stream), strict=True))
-    return [named[name] for name in stream.identity]
-
-
-def _make_table(connection: sqlite3.Connection, stream: Stream) -> None:
-    """Makes the stream's table, or adds the columns that an older one lacks."""
-    table = quoted(stream.name)
-    declared = {
-        name: _TYPES.get(column.type, "INTEGER")
-        for name, column in zip(column_names(stream), stream.columns, strict=True)
-    }
-    present = connection.execute(f"PRAGMA table_info({table})").fetchall()
-    if not present:
-        lines = [f"{quoted(name)} {of}" for name, of in declared.items()]
-        if stream.is_windowed:
-            lines.append(f"PRIMARY KEY ({', '.join(map(quoted, _primary(stream)))})")
-        connection.execute(f"CREATE TABLE {table} ({', '.join(lines)})")
-        return
-    known = {row[1].lower() for row in present}
-    keys = {row[1] for row in present if row[5]}
-    if stream.is_windowed and keys != set(_primary(stream)):
-        told = ", ".join(sorted(keys)) or "none"
-        raise OutputError(
-            f"the table '{stream.name}' exists with another key ({told}); "
-            "name another file, or drop the table"
-        )
-    for name, of in declared.items():
-        if name.lower() not in known:
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(name)} {of}")
-
-
-def _insert(stream: Stream) -> str:
-    names = column_names(stream)
-    places = ", ".join("?" * len(names))
-    return f"INSERT INTO {quoted(stream.name)} ({', '.join(map(quoted, names))}) VALUES ({places})"
-
-
-def _delete(stream: Stream) -> str:
-    same = " AND ".join(f"{quoted(name)} = ?" for name in _primary(stream))
-    return f"DELETE FROM {quoted(stream.name)} WHERE {same}"
-
-
-def _upsert(stream: Stream) -> str:
-    primary = _primary(stream)
-    updated = [quoted(name) for name in column_names(stream) if name not in primary]
-    changes = ", ".join(f"{name} = excluded.{name}" for name in updated)
-    conflict = ", ".join(map(quoted, primary))
-    return f"{_insert(stream)} ON CONFLICT ({conflict}) DO UPDATE SET {changes}"
