@@ -12,8 +12,8 @@ _SEED, _M, _MASK = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
 
 
 class ByKey(Partitioner):
-    """As kafka-python's own, which hashes a key byte by byte even where there is one partition: a
-    quarter of what it costs to send a record."""
+    """As kafka-python's own, which hashes a key byte by byte, even where there is one partition:
+    a tenth to a quarter of what it costs to send a record."""
 
     def partition(
         self,
