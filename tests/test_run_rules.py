@@ -47,3 +47,25 @@ def test_a_pattern_that_only_java_refuses_is_the_users_mistake(
     job.config({"name": "w", "where": "matches(key, 'a{2,1}')", "rule": ["n: count()"]})
     job.run("--once", status=2)
     assert "the pattern 'a{2,1}' is not valid" in capsys.readouterr().err
+
+
+def test_what_asks_for_the_time_gets_that_of_each_batch(job: Job) -> None:
+    (job.folder / "dated_rules.py").write_text(
+        "from engine.declare import F, Number, Timestamp, operation\n"
+        "@operation\n"
+        "def seen(x: Number) -> Timestamp:\n"
+        "    'When a number was read.'\n"
+        "    return F.when(x.isNotNull(), F.current_timestamp())\n"
+    )
+    for time in range(3):
+        job.arrive([f"{time},a,{time}"])
+    job.config(
+        {"name": "w", "rule": ["key: key", "n: count()", "first: first(at)"]},
+        transformation=["at: seen(value)"],
+        modules=["dated_rules"],
+        streams=["aggregated", "raw"],
+    )
+    job.run("--once")
+    rows = job.rows("raw", "_batch")
+    assert len({row["_arrived"] for row in rows}) == 3
+    assert [row["at"] for row in rows] == [row["_arrived"] for row in rows]

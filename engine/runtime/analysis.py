@@ -226,9 +226,7 @@ def _alerts(number: int) -> str:
 
 
 def _windows(judging: Judging, written: Written) -> DataFrame:
-    column = F.col(written.columns[judging.aggregation.name])
-    those = written.frame.select(column.alias("_window")).filter(F.col("_window").isNotNull())
-    return those.select("_window.*")
+    return judging.windows(written.frame, written.columns[judging.aggregation.name])
 
 
 def _missed(judging: Judging, windows: DataFrame) -> DataFrame | None:

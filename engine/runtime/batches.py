@@ -27,9 +27,9 @@ from engine.spark.duplicates import PASSED
 from engine.spark.logical import settled
 from engine.spark.microbatch import MicroBatch
 from engine.spark.query import LATEST, LEDGER, Compiled, compiled, counts
-from engine.spark.rows import older
+from engine.spark.second_pass import SecondPass
 from engine.spark.sessions import REFUSED, Sessions
-from engine.spark.side import side_frame
+from engine.spark.side import side_frame, side_streams
 from engine.spark.windows import final_us
 from engine.spark.write import Route, Sinks, write
 
@@ -135,8 +135,9 @@ class Batches:
     is_first: bool = True
     #: Whether the plan is to be compiled again, with tables that have changed.
     is_stale: bool = False
-    #: Made at the first batch that needs it.
+    #: Both made at the first batch that needs them.
     analyses: Analyses | None = None
+    second_pass: SecondPass | None = None
 
     def streaming(self, frame: DataFrame, number: int) -> None:
         """One micro-batch: a pass for the windows, a second for raw, broken and late rows."""
@@ -217,7 +218,7 @@ class Batches:
         assert self.checkpoint is not None
         fresh = micro.frame
         if self.compiled.streams:
-            fresh = settled(self.compiled.session_rows(micro.every_row()))
+            fresh = settled(self._second_pass().sessions(micro))
         kept = Kept(sessions, self.checkpoint, "sessions", comes_later=True)
         with kept.rows(fresh, sinks.batch, micro.late_watermark_ms()) as joined:
             return self._joined(sessions, joined, sinks)
@@ -236,7 +237,7 @@ class Batches:
         first of the next stream."""
         self.query = self.tables.held(self.spark)
         self.compiled = compiled(self.spark, self.query, streaming=True)
-        self.analyses = None
+        self.analyses = self.second_pass = None
         self.is_first, self.is_stale = True, False
 
     def static(self) -> None:
@@ -257,7 +258,8 @@ class Batches:
         values = {name: int(value) for each in (*observed, passed) for name, value in each.items()}
         wanted = self._wanted(values, is_late=False)
         if compiled.units and wanted:
-            self._write_side(every, None, wanted, sinks)
+            frame = side_frame(every, self.query, compiled.units, None, wanted)
+            self._write_side(frame, wanted, sinks)
         self._entered(values, {})
         self.outputs.finish(batch)
         self._tell(values, began)
@@ -298,11 +300,12 @@ class Batches:
         wanted = self._wanted(values, is_late=watermark is not None)
         if not wanted:
             return {}
-        if wanted == {LATE} and watermark is not None:
-            every = micro.rows_of(lambda records: older(records, self.query, watermark))
-        else:
-            every = micro.every_row()
-        return self._write_side(every, watermark, wanted, sinks)
+        return self._write_side(self._second_pass().side(micro, wanted, watermark), wanted, sinks)
+
+    def _second_pass(self) -> SecondPass:
+        if self.second_pass is None:
+            self.second_pass = SecondPass(self.query, self.compiled)
+        return self.second_pass
 
     def _wanted(self, values: Any, is_late: bool) -> frozenset[str]:
         """The side streams of this batch: those that are taken and have rows, and late ones always,
@@ -314,13 +317,6 @@ class Batches:
             wanted.add(MALFORMED)
         return frozenset(wanted)
 
-    def _write_side(
-        self,
-        every: DataFrame,
-        watermark_ms: int | None,
-        wanted: frozenset[str],
-        sinks: Sinks,
-    ) -> dict[str, int]:
-        frame, columns = side_frame(every, self.query, self.compiled.units, watermark_ms, wanted)
-        told = self._write(frame, self.outputs.routes(columns), sinks)
+    def _write_side(self, frame: DataFrame, wanted: frozenset[str], sinks: Sinks) -> dict[str, int]:
+        told = self._write(frame, self.outputs.routes(side_streams(wanted)), sinks)
         return {name: rows for (stream, name), rows in told.items() if stream == LATE}

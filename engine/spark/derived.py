@@ -15,6 +15,7 @@ from pyspark.sql.types import StructType
 from engine import plan
 from engine.declare import Context, Derived
 from engine.fusion import Unit, derived, parts
+from engine.spark.again import Frames, Number
 from engine.spark.aggregate import Grouping, derived_column
 from engine.spark.expression import applied, finite
 from engine.spark.rows import END, UNIT
@@ -39,6 +40,8 @@ class Derivation:
         self.carried = sorted(
             {grouping.slot_column(unit, each) for unit in self.units for each in unit.carried}
         )
+        self._watermark = Number()
+        self._frames = Frames()
 
     def joined(
         self, touched: DataFrame, kept: DataFrame | None, watermark_ms: int | None
@@ -50,9 +53,15 @@ class Derivation:
         Args:
             watermark_ms: up to where windows are closed; None where there is no watermark yet.
         """
+        self._watermark.tell(watermark_ms * 1000 if watermark_ms is not None else None)
+        if kept is not None:
+            kept = kept.withColumn(_TOUCHED, F.lit(False))
+        return self._frames.of("joined", self._joined, touched, kept)
+
+    def _joined(self, touched: DataFrame, kept: DataFrame | None) -> DataFrame:
         rows = touched.withColumn(_TOUCHED, F.lit(True))
         if kept is not None:
-            rows = rows.unionByName(kept.withColumn(_TOUCHED, F.lit(False)))
+            rows = rows.union(kept)
         rows = rows.withColumn(_SERIES, self._by_unit(_series))
         # All that follows is in one order, for one exchange and one sort.
         one = Window.partitionBy(*[c for c in self.grouping.columns if c != END], _SERIES)
@@ -68,17 +77,20 @@ class Derivation:
             {
                 **{name: self._measure(*of) for name, of in self._derived()},
                 _CHANGED: reduce(or_, map(_follows_touched, self.carried), F.col(_TOUCHED)),
-                _KEPT: self._is_kept(one, watermark_ms),
+                _KEPT: self._is_kept(one),
             }
         )
 
     def written(self, joined: DataFrame) -> DataFrame:
         """A struct column for each stream: of windows that are touched, or follow one that is."""
-        return self.grouping.results(joined.filter(_CHANGED))
+        return self._frames.of(
+            "written", lambda rows: self.grouping.results(rows.filter(_CHANGED)), joined
+        )
 
     def left(self, joined: DataFrame) -> DataFrame:
         """The windows that the next batch needs."""
-        return joined.filter(_KEPT).select(*self.grouping.columns, *self.grouping.slot_columns)
+        columns = [*self.grouping.columns, *self.grouping.slot_columns]
+        return self._frames.of("left", lambda rows: rows.filter(_KEPT).select(*columns), joined)
 
     def kept_schema(self, touched: StructType) -> StructType:
         """What ``left`` gives of windows of this schema."""
@@ -126,12 +138,10 @@ class Derivation:
         value = F.when(follows, value)
         return finite(value) if aggregate.type.is_fractional else value
 
-    def _is_kept(self, one: WindowSpec, watermark_ms: int | None) -> Column:
+    def _is_kept(self, one: WindowSpec) -> Column:
         """Whether a window may still be corrected, or is the last closed one with a value."""
         is_ours = self._by_unit(lambda unit: F.lit(True)).isNotNull()
-        if watermark_ms is None:
-            return is_ours
-        is_closed = is_refused(F.col(END), watermark_ms)
+        is_closed = is_refused(F.col(END), self._watermark)
         lasts = [
             F.max(F.when(is_closed & F.col(slot).isNotNull(), F.col(END))).over(one)
             for slot in self.carried

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Column, DataFrame, Window
@@ -33,12 +33,13 @@ from engine.analysis.deadman import Deadman
 from engine.config.durations import milliseconds
 from engine.outputs import Stream
 from engine.plan import WINDOW_END, WINDOW_START
+from engine.spark.again import Frames, Number
 from engine.spark.aggregate import truth
 from engine.spark.arrow import map_in_arrow
 from engine.spark.asking import ASKED, DUE, PAST, SAID, AskedPast, AskedRules
 from engine.spark.expression import field_column
 from engine.spark.stages import compile_expression
-from engine.spark.windows import days_before, unwritten, windows_before
+from engine.spark.windows import days_before, windows_before
 
 if TYPE_CHECKING:
     pass
@@ -53,6 +54,8 @@ ALERT, FAILED = "alert", "failed"
 VERDICTS, TEXT = "_verdicts", "_text"
 #: Whether the batch has changed a window.
 _CHANGED = "_changed"
+#: Behind the end of any window.
+_END_OF_TIME_US = 2**62
 
 _VERDICT = StructType(
     [
@@ -77,6 +80,8 @@ class Judging:
         self.lookbacks = list(
             dict.fromkeys(each for rule in self.rules for each in rule.target.lookbacks())
         )
+        self._progress = Number()
+        self._frames = Frames()
 
     @property
     def own(self) -> tuple[Own, ...]:
@@ -104,6 +109,19 @@ class Judging:
             ]
         )
 
+    def windows(self, written: DataFrame, column: str) -> DataFrame:
+        """The windows of the aggregation.
+
+        Args:
+            column: that has them, a struct; null in rows of others.
+        """
+
+        def windows(written: DataFrame) -> DataFrame:
+            those = written.select(F.col(column).alias("_window"))
+            return those.filter(F.col("_window").isNotNull()).select("_window.*")
+
+        return self._frames.of("windows", windows, written)
+
     def judged(
         self,
         changed: DataFrame,
@@ -119,8 +137,18 @@ class Judging:
             progress_us: the latest event time, in microseconds; None: all windows are complete.
             reader: of the output that answers; None where nothing is asked.
         """
+        self._progress.tell(_END_OF_TIME_US if progress_us is None else progress_us)
+        if kept is not None:
+            known = kept.filter(~F.col(KIND).isin(ALERT, FAILED))
+            kept = known.withColumn(_CHANGED, F.lit(False))
+        return self._frames.of(("judged", reader), partial(self._judged, reader), changed, kept)
+
+    def _judged(
+        self, reader: Callable[[], Any] | None, changed: DataFrame, kept: DataFrame | None
+    ) -> DataFrame:
         rows = self._joined(changed, kept)
-        passed = _has_passed(progress_us)
+        end = F.col(WINDOW_END)
+        passed = F.unix_micros(end) <= self._progress.beside(end)
         is_new = F.exists(VERDICTS, lambda verdict: verdict.isNull()) & passed
         due = F.col(_CHANGED) | F.coalesce(is_new, F.lit(True))
         if self.lookbacks:
@@ -199,10 +227,7 @@ class Judging:
             F.lit(True).alias(_CHANGED),
         )
         if kept is not None:
-            before = kept.filter(~F.col(KIND).isin(ALERT, FAILED)).withColumn(
-                _CHANGED, F.lit(False)
-            )
-            rows = rows.unionByName(before)
+            rows = rows.union(kept)
         # What follows brings the rows of a key together, in order; nothing behind it moves them.
         order = self._one.orderBy(WINDOW_START, _CHANGED)
         # A window that has changed takes the place of the kept one, and what was told about that.
@@ -271,14 +296,6 @@ class Judging:
             verdict = _verdict(check)
             found.append(verdict if rule.target.early else F.when(passed, verdict))
         return F.array(*found)
-
-
-def _has_passed(progress_us: int | None) -> Column:
-    """Whether the event time has passed a window's end."""
-    if progress_us is None:
-        return F.lit(True)
-    end = F.col(WINDOW_END)
-    return F.unix_micros(end) <= unwritten(progress_us, end)
 
 
 def _verdict(check: Check) -> Column:

@@ -11,8 +11,10 @@ from typing import Any
 
 from pyspark import SparkContext
 from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql.classic.column import Column as ClassicColumn
+
+#: What Spark makes of ``current_timestamp`` in a micro-batch.
+_TIME = "current_batch_timestamp"
 
 
 def frame_of(session: SparkSession, logical: Any) -> DataFrame:
@@ -58,17 +60,23 @@ def expanded(frame: DataFrame, lists: Sequence[Sequence[Column]]) -> DataFrame:
 
 
 def narrowed(
-    session: SparkSession, nodes: Sequence[Any], some: Callable[[DataFrame], DataFrame]
+    session: SparkSession,
+    nodes: Sequence[Any],
+    arrived: Column,
+    some: Callable[[DataFrame], DataFrame],
 ) -> DataFrame:
     """A plan over some rows of what it reads.
 
     Args:
         nodes: the plan from the top down, each node the first child of the one before (others
-            are tables that rows are joined with); the last reads.
+            are tables that rows are joined with); the last reads, and stands on a select.
+        arrived: the time of the micro-batch. Spark puts it into that select when it plans the
+            stream; in a plan that is made of the stream's it asks for it, by way of its settings,
+            in every row, which took a fifth of all that late rows cost.
         some: what the last node gives, into fewer rows of it, with all of its columns and others.
     """
     jvm: Any = session._jvm
-    read = _timed(session, nodes[-1])
+    read = _timed(session, nodes[-1], arrived)
     kept = some(frame_of(session, read))._jdf.queryExecution().analyzed()
     logical = jvm.org.apache.spark.sql.catalyst.plans.logical
     made = logical.Project(read.child().output(), kept)
@@ -98,29 +106,37 @@ def whole_part(text: Column) -> Column:
     )
 
 
-def _timed(session: SparkSession, read: Any) -> Any:
-    """The plan with the time of its micro-batch as a value, in the select that it stands on.
-
-    Spark puts the time in when it plans the stream. In a plan that is made of the stream's it asks
-    for it, by way of its settings, in every row, which took a fifth of all that late rows cost.
-    """
+def _timed(session: SparkSession, read: Any, arrived: Column) -> Any:
+    """What reads, with the time of the micro-batch in the select that it stands on."""
     jvm: Any = session._jvm
     select = read.child()
     columns = [select.projectList().apply(place) for place in range(select.output().size())]
     for place, column in enumerate(columns):
-        asked = column.children().headOption()
-        if asked.isDefined() and asked.get().prettyName() == "current_batch_timestamp":
-            micros = F.lit(int(asked.get().timestampMs()) * 1000)
-            # As in `windows`: a number in generated code would be new code in every micro-batch.
-            time = F.timestamp_micros(
-                F.get(F.array(micros), F.pmod(F.spark_partition_id(), F.lit(1)))
-            )
-            made = frame_of(session, select.child()).select(time.alias("time"))
+        if _batch_time(column) is not None:
+            made = frame_of(session, select.child()).select(arrived.alias("time"))
             found = made._jdf.queryExecution().analyzed().projectList().apply(0)
             columns[place] = column.withNewChildren(found.children())
     logical = jvm.org.apache.spark.sql.catalyst.plans.logical
     timed = logical.Project(_seq(jvm, columns), select.child())
     return read.withNewChildren(_seq(jvm, [timed]))
+
+
+def batch_time_ms(select: Any) -> int | None:
+    """The time of its micro-batch that Spark has put into a select; None where there is none."""
+    columns = [select.projectList().apply(place) for place in range(select.output().size())]
+    return next((time for time in map(_batch_time, columns) if time is not None), None)
+
+
+def asks_time(node: Any) -> bool:
+    """Whether Spark has put the time of a micro-batch into a node's expressions."""
+    return _TIME in node.expressions().toString()
+
+
+def _batch_time(column: Any) -> int | None:
+    of = column.children().headOption()
+    if of.isDefined() and of.get().prettyName() == _TIME:
+        return int(of.get().timestampMs())
+    return None
 
 
 def _seq(jvm: Any, items: Iterable[Any]) -> Any:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 
-from engine.spark.logical import narrowed
+from engine.spark.logical import asks_time, batch_time_ms, narrowed
 from engine.spark.query import LEDGER
 
 #: The grouping, and what drops duplicates before it: what is late is refused by the first of them.
@@ -62,32 +62,44 @@ class MicroBatch:
         before = self.execution.prevOffsetSeqMetadata()
         return int(before.get().batchWatermarkMs()) if before.isDefined() else None
 
-    def every_row(self) -> DataFrame:
-        """All rows of this batch as they were before the ledger counted them; read again."""
-        return self.rows_of(lambda records: records)
-
-    def rows_of(self, some: Callable[[DataFrame], DataFrame]) -> DataFrame:
-        """Those of every row that come of some records of this batch; all records are read again.
+    def rows_of(self, some: Callable[[DataFrame], DataFrame], arrived: Column) -> DataFrame:
+        """Those of every row that come of some records of this batch, as they were before the
+        ledger counted them; all records are read again.
 
         Args:
             some: records, as ``rows`` has them before it parses them, into those to go on with;
                 further columns of theirs are dropped.
+            arrived: the time of this batch.
         """
-        nodes = []
-        for node in _walk(self._counted):
-            nodes.append(node)
-            if node.nodeName() == "Repartition":  # it stands on the records, see ``rows``
-                break
-        return narrowed(self.frame.sparkSession, nodes, some)
+        return narrowed(self.frame.sparkSession, self._nodes, arrived, some)
+
+    @property
+    def source(self) -> Any:
+        """Where this batch is read, in the logical plan of ``rows_of``; another batch has the same
+        columns, with the same ids."""
+        return self._nodes[-1].child().child()
+
+    def arrived_us(self) -> int | None:
+        """The time of this batch; None where its records bring the times of their arrival."""
+        time = batch_time_ms(self._nodes[-1].child())
+        return time * 1000 if time is not None else None
+
+    def asks_time(self) -> bool:
+        """Whether something above the records asks for the time: a user's operation may."""
+        return any(asks_time(node) for node in self._nodes[:-1])
 
     @cached_property
-    def _counted(self) -> Any:
-        """What the ledger counts, as Spark plans it."""
-        return next(
-            node.child()
-            for node in _walk(self.execution.analyzed())
-            if node.nodeName() == "CollectMetrics" and node.name() == LEDGER
-        )
+    def _nodes(self) -> list[Any]:
+        """From what the ledger counts down to the records, as Spark plans it."""
+        nodes: list[Any] | None = None
+        for node in _walk(self.execution.analyzed()):
+            if nodes is not None:
+                nodes.append(node)
+                if node.nodeName() == "Repartition":  # it stands on the records, see ``rows``
+                    return nodes
+            elif node.nodeName() == "CollectMetrics" and node.name() == LEDGER:
+                nodes = []
+        raise AssertionError("the ledger is not in Spark's plan")
 
     @cached_property
     def _saves(self) -> list[Any]:

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from engine import plan
 from engine.config.durations import readable
+from engine.spark.again import Number
 from engine.spark.expression import field_column
 from engine.spark.parse import OK, REASON, RECORD, is_unlike, parse
 from engine.spark.parse.values import SECONDS, epoch_timestamp
@@ -40,7 +41,7 @@ def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
     return _dated(apply_rules(parsed, query.rules, query.time_zone, query.tables), query)
 
 
-def older(records: DataFrame, query: plan.Query, watermark_ms: int) -> DataFrame:
+def older(records: DataFrame, query: plan.Query, watermark: Number) -> DataFrame:
     """Those of the records that happened before a watermark, and some that may not have.
 
     No more is parsed than what their time is made of.
@@ -49,7 +50,7 @@ def older(records: DataFrame, query: plan.Query, watermark_ms: int) -> DataFrame
     parsed = _parsed(records, query, fields) if fields else records
     dated = apply_rules(parsed, rules, query.time_zone, query.tables)
     dated = dated.withColumn(TIME, _event_time(query))
-    is_older = is_before(F.col(TIME), watermark_ms, F.col(ARRIVED))
+    is_older = is_before(F.col(TIME), watermark, F.col(ARRIVED))
     return dated.filter(is_unlike(query.input.format) | is_older if fields else is_older)
 
 

@@ -9,12 +9,15 @@ as other windows. What that costs grows with the rows that are kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, StructField, StructType, TimestampType
 
 from engine import plan
 from engine.fusion import Unit
+from engine.spark.again import Frames, Number
 from engine.spark.aggregate import Grouping
 from engine.spark.duplicates import ID, first_like_it, identity
 from engine.spark.rows import END, ORDER, UNIT
@@ -33,6 +36,11 @@ class Sessions(Grouping):
     """The sessions of a query: of the rows that ``entering`` gives, whose end is that of a session
     of the row alone."""
 
+    def __init__(self, units: Sequence[Unit], query: plan.Query, first: int) -> None:
+        super().__init__(units, query, first)
+        self._watermark = Number()
+        self._frames = Frames()
+
     def entering(self, frame: DataFrame) -> DataFrame:
         if self.query.deduplicate is not None:
             frame = frame.withColumn(ID, identity(self.query.deduplicate))
@@ -46,14 +54,22 @@ class Sessions(Grouping):
         Args:
             watermark_ms: up to where rows are refused; None where nothing is.
         """
-        is_late = F.lit(False) if watermark_ms is None else is_refused(F.col(END), watermark_ms)
-        nowhere = F.lit(None).cast("timestamp")
-        rows = fresh.withColumns({_FRESH: F.lit(True), _LATE: is_late, _WRITTEN: nowhere})
+        self._watermark.tell(watermark_ms * 1000 if watermark_ms is not None else None)
         if kept is not None:
-            rows = rows.unionByName(
-                kept.withColumns({_FRESH: F.lit(False), _LATE: F.lit(False)}),
-                allowMissingColumns=True,  # fresh rows have no word on duplicates yet
-            )
+            kept = kept.withColumns({_FRESH: F.lit(False), _LATE: F.lit(False)})
+            kept = kept.select(*fresh.columns, *self._told)
+        return self._frames.of("joined", self._joined, fresh, kept)
+
+    def _joined(self, fresh: DataFrame, kept: DataFrame | None) -> DataFrame:
+        values = {
+            _FRESH: F.lit(True),
+            _LATE: is_refused(F.col(END), self._watermark),
+            _WRITTEN: F.lit(None).cast("timestamp"),
+            _DUPLICATE: F.lit(None).cast("boolean"),
+        }
+        rows = fresh.withColumns({name: values[name] for name in self._told})
+        if kept is not None:
+            rows = rows.union(kept)
         rows = self._judged(rows)
         series = Window.partitionBy(*self._key).orderBy(END)
         passed = F.unix_micros(END) - F.unix_micros(F.lag(END).over(series))
@@ -65,13 +81,16 @@ class Sessions(Grouping):
         return rows.withColumns(
             {
                 _TOUCHED: F.max(_FRESH).over(session),
-                _KEPT: self._is_kept(F.max(END).over(session), watermark_ms),
+                _KEPT: self._is_kept(F.max(END).over(session)),
             }
         )
 
     def written(self, joined: DataFrame) -> DataFrame:
         """A struct column for each aggregation, of the sessions that have new rows; beside each the
         sessions that are no more, since they became a part of another one; and ``REFUSED``."""
+        return self._frames.of("written", self._written, joined)
+
+    def _written(self, joined: DataFrame) -> DataFrame:
         grouped = joined.filter(_TOUCHED).groupBy(*self._key, _FIRST)
         before = F.collect_set(_WRITTEN).alias(_WRITTEN)
         return self.results(grouped.agg(F.max(END).alias(END), before, *self.aggregates()))
@@ -90,6 +109,9 @@ class Sessions(Grouping):
 
     def left(self, joined: DataFrame) -> DataFrame:
         """The rows that the next batch needs."""
+        return self._frames.of("left", self._left, joined)
+
+    def _left(self, joined: DataFrame) -> DataFrame:
         rows = joined.filter(_KEPT).withColumn(_WRITTEN, F.col(_FIRST))
         return rows.drop(_FRESH, _LATE, _FIRST, _TOUCHED, _KEPT)
 
@@ -130,6 +152,12 @@ class Sessions(Grouping):
         told = [_DUPLICATE] if self.query.deduplicate is not None else []
         return [*(name for name in self.columns if name != END), _LATE, *told]
 
+    @property
+    def _told(self) -> list[str]:
+        """What a row has beside its own columns before it is in a session."""
+        told = [_DUPLICATE] if self.query.deduplicate is not None else []
+        return [_FRESH, _LATE, _WRITTEN, *told]
+
     def _is_in_session(self) -> Column:
         is_duplicate = F.col(_DUPLICATE) if self.query.deduplicate is not None else F.lit(False)
         return ~F.col(_LATE) & ~is_duplicate
@@ -143,9 +171,7 @@ class Sessions(Grouping):
         key = [*([UNIT] if len(self.units) > 1 else []), _LATE, ID]
         first = first_like_it(order, key, deduplicate.within_ms)
         # Duplicates are kept, too: what is near one of them repeats it, as in a batch.
-        judged = F.when(F.col(_FRESH), first != order)
-        if _DUPLICATE in rows.columns:
-            judged = judged.otherwise(F.col(_DUPLICATE))
+        judged = F.when(F.col(_FRESH), first != order).otherwise(F.col(_DUPLICATE))
         return rows.withColumn(_DUPLICATE, judged)
 
     def _gap(self) -> Column:
@@ -156,7 +182,7 @@ class Sessions(Grouping):
         cases = zip(self.units, gaps, strict=True)
         return F.coalesce(*[F.when(F.col(UNIT) == F.lit(unit.id), gap) for unit, gap in cases])
 
-    def _is_kept(self, end: Column, watermark_ms: int | None) -> Column:
+    def _is_kept(self, end: Column) -> Column:
         """Whether a row that is not refused could join a session with this end, or repeat a row
         in it.
 
@@ -164,13 +190,11 @@ class Sessions(Grouping):
         of the session, or near the other row. The watermark never goes back, so what is forgotten
         stays as it is.
         """
-        if watermark_ms is None:
-            return ~F.col(_LATE)
         reach = self._gap()
         if self.query.deduplicate is not None:
             reach = F.greatest(reach, F.lit(self.query.deduplicate.within_ms * 1000))
         latest = F.timestamp_micros(F.unix_micros(end) + reach)
-        return ~F.col(_LATE) & ~is_refused(latest, watermark_ms)
+        return ~F.col(_LATE) & ~is_refused(latest, self._watermark)
 
 
 def _gap_ms(unit: Unit) -> int:

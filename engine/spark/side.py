@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import or_
 
@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from engine import plan
 from engine.fusion import Unit
+from engine.spark.again import Number
 from engine.spark.aggregate import taken
 from engine.spark.expression import field_column
 from engine.spark.parse import OK, REASON, RECORD, record_text
@@ -21,14 +22,13 @@ _RAW, _MALFORMED, _LATE = "_side_raw", "_side_malformed", "_side_late"
 
 
 def side_columns(
-    query: plan.Query, units: Sequence[Unit], watermark_ms: int | None
+    query: plan.Query, units: Sequence[Unit], watermark: Number | None
 ) -> dict[str, Column]:
     """A struct column for ``raw`` and ``malformed``, null where a row is not of that stream; for
     ``late`` an array of structs, one for each window that refused the row.
 
     Args:
-        watermark_ms: the watermark by which late rows of this micro-batch were refused; None where
-            there is none yet.
+        watermark: the watermark by which late rows were refused; None where none were.
     """
     ok = F.col(OK)
     fields = [field_column(name).alias(name) for name in query.fields]
@@ -42,9 +42,9 @@ def side_columns(
         _RAW: F.when(ok, F.struct(*fields, *origin)),
         _MALFORMED: F.when(~ok, F.struct(*record, *origin)),
     }
-    if watermark_ms is not None and units:
+    if watermark is not None and units:
         refused = [
-            refusals(unit, index, member, watermark_ms, [*fields, *origin])
+            refusals(unit, index, member, watermark, [*fields, *origin])
             for index, unit in enumerate(units)
             for member in unit.members
         ]
@@ -53,7 +53,11 @@ def side_columns(
 
 
 def refusals(
-    unit: Unit, index: int, member: plan.Aggregation, watermark_ms: int, columns: Sequence[Column]
+    unit: Unit,
+    index: int,
+    member: plan.Aggregation,
+    watermark: Number,
+    columns: Sequence[Column],
 ) -> Column:
     """The late rows of an aggregation: an array of a struct, or null, for each window of the row.
 
@@ -67,9 +71,9 @@ def refusals(
 
     if not isinstance(unit.window, plan.Hopping):
         end = F.col(_first_end(index))
-        return F.array(F.when(enters & is_refused(end, watermark_ms), refusal(end)))
+        return F.array(F.when(enters & is_refused(end, watermark), refusal(end)))
     ends = F.when(enters, window_ends(F.col(TIME), unit.window))
-    ended = F.filter(ends, lambda end: is_refused(F.timestamp_micros(end), watermark_ms))
+    ended = F.filter(ends, lambda end: is_refused(F.timestamp_micros(end), watermark))
     found = F.transform(ended, lambda end: refusal(F.timestamp_micros(end)))
     return F.coalesce(found, F.array())
 
@@ -79,18 +83,21 @@ def _first_end(index: int) -> str:
     return f"_end{index}"
 
 
+def side_streams(streams: Iterable[str]) -> dict[str, str]:
+    """The columns of ``side_frame`` -> their streams."""
+    return {f"_side_{stream}": stream for stream in streams}
+
+
 def side_frame(
     every: DataFrame,
     query: plan.Query,
     units: Sequence[Unit],
-    watermark_ms: int | None,
+    watermark: Number | None,
     streams: frozenset[str],
-) -> tuple[DataFrame, dict[str, str]]:
-    """The rows of some side streams in one pass; the frame, and its columns' streams."""
-    columns = side_columns(query, units, watermark_ms)
-    wanted = {
-        name: column for name, column in columns.items() if name.removeprefix("_side_") in streams
-    }
+) -> DataFrame:
+    """The rows of some side streams in one pass, a column for each."""
+    columns = side_columns(query, units, watermark)
+    wanted = {name: columns[name] for name in side_streams(streams)}
     # What tells of which streams a row is; the arrays of late rows are made of late ones only.
     is_of = {_RAW: F.col(OK), _MALFORMED: ~F.col(OK)}
     if _LATE in wanted:
@@ -101,12 +108,11 @@ def side_frame(
                 for index, unit in enumerate(units)
             }
         )
-        assert watermark_ms is not None
+        assert watermark is not None
         refused = [
-            taken(unit, index) & is_refused(F.col(_first_end(index)), watermark_ms)
+            taken(unit, index) & is_refused(F.col(_first_end(index)), watermark)
             for index, unit in enumerate(units)
         ]
         is_of[_LATE] = F.col(OK) & reduce(or_, refused)
     is_any = reduce(or_, (is_of[name] for name in wanted))
-    frame = every.filter(is_any).select(*wanted.values())
-    return frame, {name: name.removeprefix("_side_") for name in wanted}
+    return every.filter(is_any).select(*wanted.values())

@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from engine import plan
+from engine.spark.again import Number
 
 _DELAY = "spark.watermarkDelayMs"
 #: Spark's first watermark is 1970, which would make every earlier row late. So the times that it
@@ -95,9 +96,9 @@ def bounds(end: Column, window: plan.Window) -> tuple[Column, Column]:
     return start.alias(plan.WINDOW_START), F.timestamp_micros(micros).alias(plan.WINDOW_END)
 
 
-def is_refused(end: Column, watermark_ms: int) -> Column:
-    """Whether a window with this moved end had ended for good at a watermark."""
-    return F.unix_micros(end) <= unwritten(watermark_ms * 1000, end)
+def is_refused(end: Column, watermark: Number) -> Column:
+    """Whether a window with this moved end had ended for good at a watermark, in microseconds."""
+    return F.unix_micros(end) <= watermark.beside(end)
 
 
 def final_us(watermark_ms: int) -> int:
@@ -105,22 +106,13 @@ def final_us(watermark_ms: int) -> int:
     return watermark_ms * 1000 - _MOVED_MICROS
 
 
-def is_before(time: Column, watermark_ms: int, beside: Column) -> Column:
+def is_before(time: Column, watermark: Number, beside: Column) -> Column:
     """Whether a time is before a watermark: one of a refused window is, and few others are.
 
     Args:
         beside: any time; the cheaper, the better.
     """
-    return F.unix_micros(moved(time)) < unwritten(watermark_ms * 1000, beside)
-
-
-def unwritten(number: int, beside: Column) -> Column:
-    """A number that Spark does not write into the code that it generates; null where a time is.
-
-    Code with another number is new code, to be compiled in every micro-batch: an array is kept
-    beside the code, as long as its index, here always 0, is found row by row.
-    """
-    return F.get(F.array(F.lit(number)), F.pmod(F.unix_micros(beside), F.lit(1)))
+    return F.unix_micros(moved(time)) < watermark.beside(beside)
 
 
 def windows_before(start: Column, window: plan.Window, count: int) -> Column:
