@@ -17,6 +17,11 @@ NESTED = {
     "value": {"path": "value", "type": "double"},
 }
 TEXT = {**FIELDS, "time": {"index": 0, "type": "string"}}
+BEHIND = {
+    "time": {"index": 2, "type": "long"},
+    "key": {"index": 0, "type": "string"},
+    "value": {"index": 1, "type": "double"},
+}
 Record = Callable[[int, str, float], str]
 
 
@@ -32,9 +37,19 @@ def nested(time: int, key: str, value: float) -> str:
     return json.dumps({"key": key, "at": {"seconds": time}, "value": value})
 
 
+def marked(time: int, key: str, value: float) -> str:
+    return f"\ufeff{time},{key},{value}\r"
+
+
+def behind(time: int, key: str, value: float) -> str:
+    return f"{key},{value},{time}\r"
+
+
 #: How records are written, and what the config says of them.
 CASES: dict[str, tuple[Record, str, dict[str, Any]]] = {
     "plain": (plain, "k", {}),
+    "marked": (marked, "k", {}),
+    "the time behind": (behind, "k", {"structure": BEHIND}),
     "quoted": (quoted, 'k, or "so"', {}),
     "json": (nested, "k", {"structure": NESTED, "options": {"format": "json"}}),
     "a rule of rules": (

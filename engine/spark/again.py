@@ -22,7 +22,7 @@ _LEAST = -(2**63)
 
 
 class Frames:
-    """Frames, each made once and then again, of whatever else is to be read."""
+    """Frames, each made once, and then again of other rows."""
 
     def __init__(self) -> None:
         self._made: dict[Hashable, tuple[str, _Part]] = {}
@@ -34,8 +34,8 @@ class Frames:
 
         Args:
             key: what tells the function, and all that it goes by, from others.
-            frames: with the same columns as before under this key. Every one but the first is a
-                part of a union in what is made of them, and stands behind the first there.
+            frames: with the same columns as before under this key. Each but the first is itself a
+                part of a union, behind what is made of the first.
         """
         there = [each for each in frames if each is not None]
         read = [each._jdf.queryExecution().analyzed() for each in there]
@@ -49,7 +49,7 @@ class Frames:
         session: SparkSession,
         read: Sequence[Any],
     ) -> DataFrame:
-        """As ``of``, of logical plans, which are parts of that of the frame that is made."""
+        """As ``of``; what is read are parts of the logical plan of the frame that is made."""
         # Columns are known by their ids; those of a union have the ids of what is first in it.
         ids = read[0].output().toString()
         if key not in self._made or self._made[key][0] != ids:
@@ -76,12 +76,13 @@ _Part: TypeAlias = _Node | int
 def _part(frame: DataFrame, read: Sequence[Any]) -> _Part:
     """The plan of a frame, as far as it changes with what it reads."""
     jvm: Any = frame.sparkSession._jvm
-    identity = jvm.java.lang.System.identityHashCode
-    places = {identity(each): place for place, each in enumerate(read)}
+    places = jvm.java.util.IdentityHashMap()
+    for place, each in enumerate(read):
+        places.put(each, place)
 
     def part(node: Any) -> _Part | None:
-        if (place := places.get(identity(node))) is not None:
-            return place
+        if (place := places.get(node)) is not None:
+            return int(place)
         children = node.children()
         parts = {n: part(children.apply(n)) for n in range(children.size())}
         found = {n: each for n, each in parts.items() if each is not None}

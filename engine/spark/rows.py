@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -11,7 +9,7 @@ from engine import plan
 from engine.config.durations import readable
 from engine.spark.again import Number
 from engine.spark.expression import field_column
-from engine.spark.parse import OK, REASON, RECORD, is_unlike, parse
+from engine.spark.parse import OK, REASON, RECORD, glance, is_unlike, kept, parse
 from engine.spark.parse.values import SECONDS, epoch_timestamp
 from engine.spark.stages import apply_rules
 from engine.spark.windows import is_before
@@ -23,6 +21,8 @@ TIME, MOVED, ORDER, ARRIVED = "_time", "_moved", "_order", "_arrived"
 #: Of a row in a window: which grouping it is, and when it ends.
 UNIT, END = "_unit", "_end"
 
+#: Whether a record is one to go on with.
+_WANTED = "_wanted"
 _ALL_PARTITIONS = 1_000_000
 
 
@@ -37,7 +37,7 @@ def rows(spark: SparkSession, query: plan.Query, streaming: bool) -> DataFrame:
     if needs_order(query, streaming):
         # Before anything moves rows: the order of a source is known only where it is read.
         frame = frame.withColumn(ORDER, F.struct(*source.order()))
-    parsed = _parsed(source.told(_records(frame)), query, query.input.fields)
+    parsed = parse(source.told(_records(frame)), query.input.fields, **_format(query))
     return _dated(apply_rules(parsed, query.rules, query.time_zone, query.tables), query)
 
 
@@ -47,11 +47,12 @@ def older(records: DataFrame, query: plan.Query, watermark: Number) -> DataFrame
     No more is parsed than what their time is made of.
     """
     rules, fields = _dating(query)
-    parsed = _parsed(records, query, fields) if fields else records
+    parsed = glance(records, fields, **_format(query)) if fields else records
     dated = apply_rules(parsed, rules, query.time_zone, query.tables)
     dated = dated.withColumn(TIME, _event_time(query))
     is_older = is_before(F.col(TIME), watermark, F.col(ARRIVED))
-    return dated.filter(is_unlike(query.input.format) | is_older if fields else is_older)
+    wanted = is_unlike(query.input.format) | is_older if fields else is_older
+    return dated.withColumn(_WANTED, kept(wanted)).filter(_WANTED)
 
 
 def _dating(query: plan.Query) -> tuple[list[plan.Rule], list[plan.InputField]]:
@@ -67,9 +68,10 @@ def _dating(query: plan.Query) -> tuple[list[plan.Rule], list[plan.InputField]]:
     return rules[::-1], [each for each in query.input.fields if each.name in needed]
 
 
-def _parsed(records: DataFrame, query: plan.Query, fields: Sequence[plan.InputField]) -> DataFrame:
+def _format(query: plan.Query) -> dict[str, str]:
+    """How records are written."""
     about = query.input
-    return parse(records, fields, format=about.format, sep=about.sep, time_zone=query.time_zone)
+    return {"format": about.format, "sep": about.sep, "time_zone": query.time_zone}
 
 
 def _records(frame: DataFrame) -> DataFrame:

@@ -11,7 +11,7 @@ from engine import plan
 from engine.spark.parse import csv, json, values
 from engine.spark.parse.names import OK, REASON, RECORD, TEXT, kept, value
 
-__all__ = ["OK", "REASON", "RECORD", "parse", "record_text"]
+__all__ = ["OK", "REASON", "RECORD", "glance", "is_unlike", "kept", "parse", "record_text"]
 
 
 def parse(
@@ -39,23 +39,42 @@ def parse(
         read = csv.read(frame, fields, sep, time_zone)
     else:
         read = json.read(frame, fields, time_zone)
-    named = [
-        values.without_nan(F.col(value(index)), each.type).alias(each.name)
-        for index, each in enumerate(fields)
-    ]
     not_utf8 = F.col(RECORD).isNotNull() & F.col(TEXT).isNull()
     reason = F.when(not_utf8, F.lit("not valid UTF-8")).otherwise(read.reason)
     return read.frame.withColumn(OK, kept(read.ok)).select(
-        *others, *named, OK, F.when(~F.col(OK), reason).alias(REASON)
+        *others, *_named(fields), OK, F.when(~F.col(OK), reason).alias(REASON)
     )
 
 
+def glance(
+    frame: DataFrame,
+    fields: Sequence[plan.InputField],
+    *,
+    format: str,
+    sep: str,
+    time_zone: str,
+) -> DataFrame:
+    """As ``parse``, without a word on what is malformed, at a third of the cost: the fields of
+    well-formed records, but for those that ``is_unlike`` tells; of others anything."""
+    others = [F.col(name) for name in frame.columns]
+    if format == "csv":
+        found = csv.glance(frame, fields, sep, time_zone)
+    else:
+        found = json.read(frame, fields, time_zone).frame
+    return found.select(*others, *_named(fields))
+
+
 def is_unlike(format: str) -> Column:
-    """Whether a record must be read as a whole: fields that are parsed without those behind them
-    may not be what they are among all.
-    """
+    """Whether a glance may take fields of a well-formed record for others."""
     # Where a column ends is known from all quotes of the record.
     return F.col(RECORD).cast("string").contains('"') if format == "csv" else F.lit(False)
+
+
+def _named(fields: Sequence[plan.InputField]) -> list[Column]:
+    return [
+        values.without_nan(F.col(value(index)), each.type).alias(each.name)
+        for index, each in enumerate(fields)
+    ]
 
 
 def record_text(record: Column) -> Column:

@@ -44,6 +44,17 @@ def read(frame: DataFrame, fields: Sequence[plan.InputField], sep: str, time_zon
     return Read(frame, F.col(_WELL), record.reason(fits))
 
 
+def glance(
+    frame: DataFrame, fields: Sequence[plan.InputField], sep: str, time_zone: str
+) -> DataFrame:
+    """The frame with a value for each field, right where a well-formed record has no quotes."""
+    frame = frame.withColumn(TEXT, without_marks(F.col(RECORD).cast("string")))
+    frame = frame.withColumn(_CELLS, _Record(fields, sep).split())
+    return frame.withColumns(
+        {value(index): _value(field, time_zone) for index, field in enumerate(fields)}
+    )
+
+
 class _Record:
     """What a record of these fields looks like."""
 
@@ -69,8 +80,11 @@ class _Record:
         column = f'{self.pattern}"?+({inside}|(?<!"){self.bare})"?+'
         found = F.regexp_extract_all(F.concat(F.lit(self.sep), text), F.lit(column), F.lit(1))
         quoted = F.when(text.rlike(whole), found)
-        split = F.split(text, self.pattern, self.columns + 1)
-        return F.when(text.contains('"'), quoted).otherwise(split)
+        return F.when(text.contains('"'), quoted).otherwise(self.split())
+
+    def split(self) -> Column:
+        """The columns of a record without quotes, one too many at most."""
+        return F.split(TEXT, self.pattern, self.columns + 1)
 
     def is_well_formed(self, fits: Iterable[Column]) -> Column:
         """Whether there are as many columns as there should be, and all fit; null counts as not."""
