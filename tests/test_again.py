@@ -53,6 +53,10 @@ def test_a_run_makes_each_of_its_plans_once(job: Job, monkeypatch: pytest.Monkey
     assert len(made) >= 8
 
 
+def _held(frames: Frames) -> str:
+    return "".join(str(part.node) for _, part in frames._made.values())  # type: ignore[union-attr]
+
+
 def test_a_frame_is_made_again_of_other_rows(spark: SparkSession) -> None:
     frames, calls = Frames(), 0
 
@@ -69,6 +73,7 @@ def test_a_frame_is_made_again_of_other_rows(spark: SparkSession) -> None:
         expected = [0, 2, 4, *(row["n"] for row in rest.collect())]
         assert sorted(row["n"] for row in made.collect()) == expected
     assert calls == 1
+    assert "Range" not in _held(frames)
     assert [row["n"] for row in frames.of("twice", twice, first, None).collect()] == [0, 2, 4]
     assert calls == 2
     # Its column is called the same, and is another.

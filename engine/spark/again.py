@@ -53,7 +53,7 @@ class Frames:
         # Columns are known by their ids; those of a union have the ids of what is first in it.
         ids = read[0].output().toString()
         if key not in self._made or self._made[key][0] != ids:
-            self._made[key] = ids, _part(make(), read)
+            self._made[key] = ids, _emptied(make(), read)
         return frame_of(session, _made(self._made[key][1], read))
 
 
@@ -73,9 +73,18 @@ class _Node:
 _Part: TypeAlias = _Node | int
 
 
-def _part(frame: DataFrame, read: Sequence[Any]) -> _Part:
-    """The plan of a frame, as far as it changes with what it reads."""
+def _emptied(frame: DataFrame, read: Sequence[Any]) -> _Part:
+    """The plan of a frame without what it reads, which nobody needs behind its micro-batch."""
     jvm: Any = frame.sparkSession._jvm
+    plans = jvm.org.apache.spark.sql.catalyst.plans.logical
+    relation = getattr(plans, "LocalRelation$").__getattr__("MODULE$")
+    nothing = [relation.apply(each.output()) for each in read]
+    whole = _part(jvm, frame._jdf.queryExecution().analyzed(), read)
+    return _part(jvm, _made(whole, nothing), nothing)
+
+
+def _part(jvm: Any, plan: Any, read: Sequence[Any]) -> _Part:
+    """A plan, as far as it changes with what it reads."""
     places = jvm.java.util.IdentityHashMap()
     for place, each in enumerate(read):
         places.put(each, place)
@@ -88,8 +97,8 @@ def _part(frame: DataFrame, read: Sequence[Any]) -> _Part:
         found = {n: each for n, each in parts.items() if each is not None}
         return _Node(node, found) if found else None
 
-    root = part(frame._jdf.queryExecution().analyzed())
-    assert root is not None, "a frame that does not read what it is made of"
+    root = part(plan)
+    assert root is not None, "a plan that does not read what it is made of"
     return root
 
 

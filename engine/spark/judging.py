@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -40,9 +40,6 @@ from engine.spark.asking import ASKED, DUE, PAST, SAID, AskedPast, AskedRules
 from engine.spark.expression import field_column
 from engine.spark.stages import compile_expression
 from engine.spark.windows import days_before, windows_before
-
-if TYPE_CHECKING:
-    pass
 
 #: What a row is: a window; one that is missing, of which that was told; a key behind its last final
 #: window, the start of which is the row's ``window_end`` where somebody asks; an alert; or a user's

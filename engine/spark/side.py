@@ -97,7 +97,8 @@ def side_frame(
 ) -> DataFrame:
     """The rows of some side streams in one pass, a column for each."""
     columns = side_columns(query, units, watermark)
-    wanted = {name: columns[name] for name in side_streams(streams)}
+    those = side_streams(streams)
+    wanted = {name: column for name, column in columns.items() if name in those}
     # What tells of which streams a row is; the arrays of late rows are made of late ones only.
     is_of = {_RAW: F.col(OK), _MALFORMED: ~F.col(OK)}
     if _LATE in wanted:
