@@ -8,6 +8,7 @@ import benchmarks.end_to_end
 import benchmarks.fused.run
 import benchmarks.ledger
 import benchmarks.outage
+import benchmarks.small
 import benchmarks.soak.run
 import benchmarks.startup.run
 import benchmarks.stores.cassandra
@@ -23,6 +24,7 @@ BENCHMARKS = {
     "fused": benchmarks.fused.run.main,
     "analysis": benchmarks.analysis.main,
     "ledger": benchmarks.ledger.main,
+    "small": benchmarks.small.main,
     "startup": benchmarks.startup.run.main,
     "soak": benchmarks.soak.run.main,
     "outage": benchmarks.outage.main,

@@ -71,14 +71,15 @@ def main(arguments: Sequence[str]) -> int:
     def contenders() -> Mapping[str, Contender]:
         w1.warm_up()
         return {
-            name: _contender(VARIANTS[name], options.scale, options.files_per_batch)
+            name: contender(VARIANTS[name], options.scale, options.files_per_batch)
             for name in options.contenders
         }
 
     return rounds.hold(options, contenders, functools.partial(_summary, options.scale))
 
 
-def _contender(variant: Variant, scale: float, files_per_batch: int) -> Contender:
+def contender(variant: Variant, scale: float, files_per_batch: int) -> Contender:
+    """Runs W1's config as the variant has it, over rows of its kind."""
     rows = data.files(scale, variant.kind)
     connection = data.table(rows)
     connection.execute(_JUDGED.format(files_per_batch=files_per_batch, lateness=LATENESS))
